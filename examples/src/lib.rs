@@ -1,0 +1,1 @@
+//! Programs that show session-runtime at work; each lives in its own folder.
