@@ -2,14 +2,12 @@
 
 use std::{
     fmt,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    sync::Arc,
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use serde::{Deserialize, Serialize};
+use tokio::{sync::watch, time::sleep};
 
 /// A point in time: whole milliseconds since the Unix epoch.
 ///
@@ -89,7 +87,7 @@ pub struct Clock(Source);
 enum Source {
     #[default]
     System,
-    Set(Arc<AtomicU64>),
+    Set(Arc<watch::Sender<Timestamp>>),
 }
 
 impl Clock {
@@ -100,7 +98,7 @@ impl Clock {
 
     /// A clock that stands still at `at` until it is advanced.
     pub fn set_to(at: Timestamp) -> Self {
-        Self(Source::Set(Arc::new(AtomicU64::new(at.0))))
+        Self(Source::Set(Arc::new(watch::Sender::new(at))))
     }
 
     /// A clock that stands still at the present time until it is advanced.
@@ -112,7 +110,7 @@ impl Clock {
     pub fn now(&self) -> Timestamp {
         match &self.0 {
             Source::System => Timestamp(millis(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())),
-            Source::Set(at) => Timestamp(at.load(Ordering::SeqCst)),
+            Source::Set(at) => *at.borrow(),
         }
     }
 
@@ -124,8 +122,22 @@ impl Clock {
     pub fn advance(&self, by: Duration) {
         match &self.0 {
             Source::System => panic!("the system clock can't be advanced; make the clock with `Clock::set_to`"),
-            Source::Set(at) => {
-                at.fetch_add(millis(by), Ordering::SeqCst);
+            Source::Set(at) => at.send_modify(|at| *at = at.after(by)),
+        }
+    }
+
+    /// Waits until this clock shows `at`; on a set clock, until it is advanced so far.
+    pub(crate) async fn sleep_until(&self, at: Timestamp) {
+        match &self.0 {
+            // In pieces, because the system's clock may be set while we sleep.
+            Source::System => {
+                while self.now() < at {
+                    sleep(at.since(self.now()).min(Duration::from_secs(60))).await;
+                }
+            }
+            // The sender lives as long as `self`, so the wait can't fail.
+            Source::Set(now) => {
+                let _ = now.subscribe().wait_for(|now| *now >= at).await;
             }
         }
     }

@@ -1,0 +1,223 @@
+//! What can go wrong, and how a caller is told.
+
+use std::{error::Error as StdError, fmt, sync::Arc, time::Duration};
+
+use axum::{
+    Json,
+    http::{HeaderName, HeaderValue, StatusCode, header},
+    response::{IntoResponse, Response},
+};
+use serde_json::json;
+
+use crate::{claims::ClaimFailure, handle::SessionHandle, rotation::TheftKind};
+
+/// Why a request has no session.
+///
+/// A handler whose first argument is `Result<Session, SessionError>` receives it; for every other handler the refusal is
+/// answered with the status, body and headers below, and the handler does not run.
+///
+/// | variant | status | `message` in the body | `session-error` header |
+/// |---|---|---|---|
+/// | [`TryRefreshToken`](Self::TryRefreshToken) | 401, or as configured | `try refresh token` | `try_refresh_token` |
+/// | [`Unauthorised`](Self::Unauthorised) | the same | `unauthorised` | `unauthorised` |
+/// | [`TokenTheft`](Self::TokenTheft) | the same | `token theft detected` | `token_theft` |
+/// | [`InvalidClaims`](Self::InvalidClaims) | 403, or as configured | `invalid claim` | `invalid_claim` |
+/// | [`CsrfRejected`](Self::CsrfRejected) | 403 | `cross-site request refused` | `csrf` |
+/// | [`TooManySessions`](Self::TooManySessions) | 409 | `too many sessions` | `too_many_sessions` |
+/// | [`StoreUnavailable`](Self::StoreUnavailable) | 503 | `session store unavailable` | `store_unavailable` |
+/// | [`Misconfigured`](Self::Misconfigured) | 500 | `internal server error` | `misconfigured` |
+///
+/// The 401 and 403 of the first five also carry `WWW-Authenticate` (RFC 6750 §3, RFC 9470 §3), so that a client can tell
+/// "refresh and retry" from "log in again" from a 401 of the application's own.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SessionError {
+    /// The access token has expired, or was not signed by a key that is live: the client should refresh and retry.
+    #[error("try refresh token")]
+    TryRefreshToken,
+
+    /// There is no session: no token came, or its session has ended.
+    #[error("unauthorised")]
+    Unauthorised,
+
+    /// A refresh token was used that only a copy of the client's can explain. The session has been ended.
+    #[error("token theft detected")]
+    TokenTheft {
+        /// Whose session it was.
+        user_id: Arc<str>,
+        /// Which session it was.
+        session_handle: SessionHandle,
+        /// What gave the theft away.
+        kind: TheftKind,
+    },
+
+    /// The session is valid but does not meet what the route requires.
+    #[error("invalid claim")]
+    InvalidClaims(
+        /// Every requirement that is not met, in the order of the route.
+        Vec<ClaimFailure>,
+    ),
+
+    /// The request may have been made by another site in the user's name.
+    #[error("cross-site request refused")]
+    CsrfRejected,
+
+    /// The user has as many sessions as allowed, and the application chose to refuse more.
+    #[error("too many sessions")]
+    TooManySessions,
+
+    /// The store did not answer, or failed. Nothing is known about the session, so nothing is cleared.
+    #[error("session store unavailable")]
+    StoreUnavailable(#[source] StoreError),
+
+    /// The application is put together in a way that can't work; the message is for its log, not for the client.
+    #[error("{0}")]
+    Misconfigured(
+        /// What is wrong and how to mend it.
+        Arc<str>,
+    ),
+}
+
+impl SessionError {
+    /// The header that names the reason of a refusal, for machines.
+    pub const REASON_HEADER: HeaderName = HeaderName::from_static("session-error");
+
+    pub(crate) fn misconfigured(message: impl Into<Arc<str>>) -> Self {
+        Self::Misconfigured(message.into())
+    }
+
+    fn reason(&self) -> &'static str {
+        match self {
+            Self::TryRefreshToken => "try_refresh_token",
+            Self::Unauthorised => "unauthorised",
+            Self::TokenTheft { .. } => "token_theft",
+            Self::InvalidClaims(_) => "invalid_claim",
+            Self::CsrfRejected => "csrf",
+            Self::TooManySessions => "too_many_sessions",
+            Self::StoreUnavailable(_) => "store_unavailable",
+            Self::Misconfigured(_) => "misconfigured",
+        }
+    }
+
+    pub(crate) fn status(&self, statuses: &Statuses) -> StatusCode {
+        match self {
+            Self::TryRefreshToken | Self::Unauthorised | Self::TokenTheft { .. } => statuses.expired,
+            Self::InvalidClaims(_) => statuses.invalid_claim,
+            Self::CsrfRejected => StatusCode::FORBIDDEN,
+            Self::TooManySessions => StatusCode::CONFLICT,
+            Self::StoreUnavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Misconfigured(_) => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    /// The challenge of RFC 6750 §3, or that of RFC 9470 §3 where the user has to authenticate again.
+    fn challenge(&self) -> Option<HeaderValue> {
+        let challenge = match self {
+            Self::TryRefreshToken => r#"Bearer realm="session", error="invalid_token", error_description="try refresh token""#,
+            Self::Unauthorised => r#"Bearer realm="session""#,
+            Self::TokenTheft { .. } => {
+                r#"Bearer realm="session", error="invalid_token", error_description="token theft detected""#
+            }
+            Self::InvalidClaims(failures) => match failures.iter().find_map(ClaimFailure::max_auth_age) {
+                Some(max_age) => {
+                    let challenge = format!(
+                        r#"Bearer realm="session", error="insufficient_user_authentication", error_description="re-authentication required", max_age="{max_age}""#
+                    );
+                    return HeaderValue::try_from(challenge).ok();
+                }
+                None => r#"Bearer realm="session", error="insufficient_scope""#,
+            },
+            Self::CsrfRejected => r#"Bearer realm="session", error="invalid_request", error_description="cross-site request refused""#,
+            Self::TooManySessions | Self::StoreUnavailable(_) | Self::Misconfigured(_) => return None,
+        };
+        Some(HeaderValue::from_static(challenge))
+    }
+
+    /// The answer to a refused request. Clearing of tokens is the guard's, which knows what the request carried.
+    pub(crate) fn response(&self, statuses: &Statuses) -> Response {
+        let body = match self {
+            Self::InvalidClaims(failures) => json!({ "message": "invalid claim", "claimValidationErrors": failures }),
+            Self::Misconfigured(_) => json!({ "message": "internal server error" }),
+            other => json!({ "message": other.to_string() }),
+        };
+        let mut response = (self.status(statuses), Json(body)).into_response();
+        let headers = response.headers_mut();
+        headers.insert(Self::REASON_HEADER, HeaderValue::from_static(self.reason()));
+        if let Some(challenge) = self.challenge() {
+            headers.insert(header::WWW_AUTHENTICATE, challenge);
+        }
+        if let Self::StoreUnavailable(_) = self {
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(statuses.retry_after.as_secs().max(1)));
+        }
+        response
+    }
+}
+
+/// The statuses of refusals, as configured.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Statuses {
+    pub(crate) expired: StatusCode,
+    pub(crate) invalid_claim: StatusCode,
+    pub(crate) retry_after: Duration,
+}
+
+impl Default for Statuses {
+    fn default() -> Self {
+        Self {
+            expired: StatusCode::UNAUTHORIZED,
+            invalid_claim: StatusCode::FORBIDDEN,
+            retry_after: Duration::from_secs(1),
+        }
+    }
+}
+
+/// Marks the response of a `SessionError` that a handler returned, so that the guard can give it the configured status.
+#[derive(Clone)]
+pub(crate) struct Refusal(pub(crate) SessionError);
+
+/// The answer of the table above. Inside an annotated handler the guard adds the configured status.
+impl IntoResponse for SessionError {
+    fn into_response(self) -> Response {
+        let mut response = self.response(&Statuses::default());
+        response.extensions_mut().insert(Refusal(self));
+        response
+    }
+}
+
+/// A store failed or did not answer in time. It says nothing about any session.
+///
+/// The cause is kept as [`source`](StdError::source). Whoever makes one sees to it that no secret is in its text: it is
+/// logged.
+#[derive(Clone)]
+pub struct StoreError(Arc<dyn StdError + Send + Sync>);
+
+impl StoreError {
+    /// A failure with its cause.
+    pub fn new(cause: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
+        Self(Arc::from(cause.into()))
+    }
+}
+
+impl fmt::Debug for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("StoreError").field(&self.0).finish()
+    }
+}
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "session store failed: {}", self.0)
+    }
+}
+
+impl StdError for StoreError {
+    fn source(&self) -> Option<&(dyn StdError + 'static)> {
+        Some(&*self.0)
+    }
+}
+
+impl From<StoreError> for SessionError {
+    fn from(error: StoreError) -> Self {
+        Self::StoreUnavailable(error)
+    }
+}

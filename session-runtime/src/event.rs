@@ -1,0 +1,96 @@
+//! What happens to sessions, as a stream that an application can follow.
+
+use std::sync::Arc;
+
+use tokio::sync::broadcast::{self, error::RecvError};
+
+use crate::{
+    clock::Timestamp,
+    handle::SessionHandle,
+    rotation::TheftKind,
+    store::{EndReason, Fingerprint},
+};
+
+/// Something that happened to a session.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Event {
+    /// When, by the store's clock.
+    pub at: Timestamp,
+    /// Whose session.
+    pub user: Arc<str>,
+    /// Which session.
+    pub handle: SessionHandle,
+    /// What.
+    pub kind: EventKind,
+}
+
+/// What happened to a session.
+///
+/// Ends ([`Theft`](Self::Theft), [`Revoked`](Self::Revoked)) come from the store's feed, so every node tells of every end, at
+/// least once. The others are told by the node that made them.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum EventKind {
+    /// It was made by a login.
+    Created,
+    /// It was refreshed.
+    Refreshed {
+        /// The rule of the [rotation](crate::rotation) that decided: 2, 4, 5 or 10.
+        rule: u8,
+    },
+    /// A refresh token that had been exchanged before was presented again, in a way that an honest client may.
+    Replayed {
+        /// The rule of the [rotation](crate::rotation) that decided: 6, 8 or 9.
+        rule: u8,
+    },
+    /// A refresh token was accepted from another client than the one that rotated last. It may be an update of the browser;
+    /// it may be a thief who acts within the grace.
+    OtherClient {
+        /// The rule of the [rotation](crate::rotation) that decided: 2, 4, 5, 6, 8, 9 or 10.
+        rule: u8,
+    },
+    /// A theft was found, and the session ended.
+    Theft {
+        /// What gave the theft away.
+        kind: TheftKind,
+        /// The client that the current token was issued to.
+        issued_to: Fingerprint,
+        /// The client that reused a token, if one did.
+        reused_by: Option<Fingerprint>,
+    },
+    /// It was ended otherwise.
+    Revoked {
+        /// How.
+        reason: EndReason,
+    },
+    /// It expired; told when its row is deleted.
+    Expired,
+}
+
+/// The events of all sessions from the moment of subscription on.
+///
+/// A subscriber that is more than a thousand events behind misses the oldest of them; what must not be missed belongs on the
+/// other side of a queue of the application's own.
+#[derive(Debug)]
+pub struct Events(broadcast::Receiver<Event>);
+
+impl Events {
+    /// How many events are kept for a subscriber that is behind.
+    pub(crate) const CAPACITY: usize = 1024;
+
+    pub(crate) fn new(receiver: broadcast::Receiver<Event>) -> Self {
+        Self(receiver)
+    }
+
+    /// The next event; `None` once the session system is gone.
+    pub async fn next(&mut self) -> Option<Event> {
+        loop {
+            match self.0.recv().await {
+                Ok(event) => return Some(event),
+                Err(RecvError::Lagged(missed)) => tracing::warn!(missed, "session events were missed by a slow subscriber"),
+                Err(RecvError::Closed) => return None,
+            }
+        }
+    }
+}

@@ -1,0 +1,151 @@
+//! The way of a refresh token: one call of the store for all who present it at once, carried through to its end.
+
+use std::sync::Arc;
+
+use dashmap::DashMap;
+use futures_util::{
+    FutureExt,
+    future::{BoxFuture, Shared},
+};
+
+use crate::{
+    error::{SessionError, StoreError},
+    event::EventKind,
+    rotation::{Decision, Link, TheftKind, Why},
+    sessions::{Core, Tokens},
+    store::{EndReason, Exchange, Fingerprint, Rotation, Row},
+    token::Opened,
+};
+
+/// The answer to a refresh token that was accepted.
+#[derive(Debug)]
+pub(crate) struct Refreshed {
+    pub(crate) tokens: Tokens,
+}
+
+/// The answer to a refresh token that was not.
+#[derive(Clone, Debug)]
+pub(crate) struct Refusal {
+    pub(crate) error: SessionError,
+    /// Whether the client shall forget the tokens that it presented.
+    pub(crate) clear: bool,
+}
+
+impl Refusal {
+    pub(crate) fn clearing(error: SessionError) -> Self {
+        Self { error, clear: true }
+    }
+
+    pub(crate) fn keeping(error: SessionError) -> Self {
+        Self { error, clear: false }
+    }
+
+    pub(crate) fn into_error(self) -> SessionError {
+        self.error
+    }
+}
+
+impl From<SessionError> for Refusal {
+    fn from(error: SessionError) -> Self {
+        Self::keeping(error)
+    }
+}
+
+type Outcome = Result<Arc<Refreshed>, Refusal>;
+
+/// The exchanges under way in this process.
+#[derive(Debug, Default)]
+pub(crate) struct Flights(DashMap<(Opened, Fingerprint), Shared<BoxFuture<'static, Outcome>>>);
+
+impl Core {
+    /// Exchanges a refresh token whose first MAC was found right.
+    ///
+    /// Who presents the same token from the same client while its exchange is under way gets the same answer. The exchange goes
+    /// on when nobody waits for it any more, so that the store and the next answer agree.
+    pub(crate) async fn exchange(self: &Arc<Self>, token: Opened, by: Fingerprint) -> Outcome {
+        let key = (token, by);
+        let flight = self.flights.0.entry(key.clone()).or_insert_with(|| self.depart(key)).clone();
+        flight.await
+    }
+
+    fn depart(self: &Arc<Self>, key: (Opened, Fingerprint)) -> Shared<BoxFuture<'static, Outcome>> {
+        let core = Arc::clone(self);
+        let task = tokio::spawn(async move {
+            let landing = Landing { core: &core, key: &key };
+            let outcome = core.carry_out(&key.0, key.1).await;
+            drop(landing);
+            outcome
+        });
+        let crashed = |_| Err(Refusal::keeping(StoreError::new("the exchange of a refresh token was cut short").into()));
+        task.map(move |outcome| outcome.unwrap_or_else(crashed)).boxed().shared()
+    }
+
+    async fn carry_out(self: &Arc<Self>, token: &Opened, by: Fingerprint) -> Outcome {
+        let presented = Link { generation: token.generation(), parent: token.parent() };
+        let (core, proof) = (Arc::clone(self), token.clone());
+        let proves = move |salt: &crate::store::Salt| proof.proves(&core.keys, &salt.0);
+        let exchange = Exchange::new(token.handle(), presented, self.config.grace, by, proves);
+        let rotation = self.in_time(self.store.rotate(exchange)).await?;
+        self.tell_exchange(&rotation);
+        match (&rotation.decision, &rotation.row) {
+            (Decision::Unauthorised(why), row) => Err(unauthorised(*why, row.as_ref())),
+            (Decision::Theft { kind, .. }, Some(row)) => {
+                self.revoked.insert_session(row.handle, false, rotation.now);
+                Err(theft(*kind, row))
+            }
+            (decision, Some(row)) if row.handle == token.handle() => {
+                let Some(answer) = decision.answer() else { return Err(Refusal::keeping(foreign_row())) };
+                let tokens = self.tokens(row, answer.access, answer.refresh)?;
+                Ok(Arc::new(Refreshed { tokens }))
+            }
+            _ => Err(Refusal::keeping(foreign_row())),
+        }
+    }
+
+    fn tell_exchange(&self, rotation: &Rotation) {
+        let Some(row) = &rotation.row else { return };
+        let rule = rotation.decision.rule();
+        let kind = match rotation.decision {
+            // Its end comes through the feed.
+            Decision::Theft { .. } | Decision::Unauthorised(_) => return,
+            Decision::RollForward(_) | Decision::Keep(_) | Decision::Rotate(_) | Decision::Reissue(_) => {
+                EventKind::Refreshed { rule }
+            }
+            Decision::Late(_) | Decision::Replay(_) | Decision::Quiet(_) => EventKind::Replayed { rule },
+        };
+        self.tell(rotation.now, row, kind);
+        if rotation.other_client {
+            self.tell(rotation.now, row, EventKind::OtherClient { rule });
+        }
+    }
+}
+
+/// Takes an exchange off the list, even if it panics.
+struct Landing<'a> {
+    core: &'a Core,
+    key: &'a (Opened, Fingerprint),
+}
+
+impl Drop for Landing<'_> {
+    fn drop(&mut self) {
+        self.core.flights.0.remove(self.key);
+    }
+}
+
+fn unauthorised(why: Why, row: Option<&Row>) -> Refusal {
+    let ended = row.and_then(|row| row.ended.as_deref());
+    tracing::debug!(?why, "refresh token refused");
+    match ended {
+        // The client that logged in anew has newer tokens already; clearing would take those.
+        Some(ended) if ended.reason == EndReason::Replaced => Refusal::keeping(SessionError::Unauthorised),
+        _ => Refusal::clearing(SessionError::Unauthorised),
+    }
+}
+
+fn theft(kind: TheftKind, row: &Row) -> Refusal {
+    Refusal::clearing(SessionError::TokenTheft { user_id: Arc::clone(&row.user), session_handle: row.handle, kind })
+}
+
+fn foreign_row() -> SessionError {
+    StoreError::new("the store answered with another session's row").into()
+}

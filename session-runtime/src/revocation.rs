@@ -1,0 +1,186 @@
+//! Which sessions were ended while access tokens of theirs may still be alive: the set that every request asks.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, PoisonError, Weak,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use tokio::sync::Notify;
+
+use crate::{
+    clock::Timestamp,
+    handle::SessionHandle,
+    store::{EndReason, Revocation},
+};
+
+/// What the set says of a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// Nothing against it.
+    Live,
+    /// It ended because the same client logged in anew. That client has newer tokens, which must not be cleared.
+    Replaced,
+    /// It ended.
+    Ended,
+}
+
+/// The sessions that ended in the last `retention`: longer than any access token lives.
+///
+/// Its size follows the rate of revocations, not the number of sessions. Looking something up takes no lock.
+#[derive(Debug)]
+pub(crate) struct RevocationSet {
+    retention: Duration,
+    sessions: papaya::HashMap<SessionHandle, Entry>,
+    users: papaya::HashMap<Arc<str>, Mark>,
+    waiting: Mutex<HashMap<SessionHandle, Weak<Notify>>>,
+    heard_at: AtomicU64,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    replaced: bool,
+    forget_at: Timestamp,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Mark {
+    made_by: Timestamp,
+    forget_at: Timestamp,
+}
+
+impl RevocationSet {
+    pub(crate) fn new(retention: Duration) -> Self {
+        Self {
+            retention,
+            sessions: papaya::HashMap::new(),
+            users: papaya::HashMap::new(),
+            waiting: Mutex::default(),
+            heard_at: AtomicU64::new(0),
+        }
+    }
+
+    /// How long an ended session is remembered.
+    pub(crate) fn retention(&self) -> Duration {
+        self.retention
+    }
+
+    /// What is known of the session `handle` of `user`, made at `created_at`.
+    pub(crate) fn standing(&self, handle: SessionHandle, user: &str, created_at: Timestamp) -> Standing {
+        if let Some(entry) = self.sessions.pin().get(&handle) {
+            return if entry.replaced { Standing::Replaced } else { Standing::Ended };
+        }
+        if !self.users.is_empty() && self.users.pin().get(user).is_some_and(|mark| created_at <= mark.made_by) {
+            return Standing::Ended;
+        }
+        Standing::Live
+    }
+
+    /// Takes an end into the set, and wakes who waits for it.
+    pub(crate) fn insert(&self, revocation: &Revocation) {
+        match revocation {
+            Revocation::Session { handle, ended, .. } => {
+                self.insert_session(*handle, ended.reason == EndReason::Replaced, ended.at);
+            }
+            Revocation::User { user, made_by } => {
+                let forget_at = made_by.after(self.retention);
+                let newer = |old: &Mark| Mark { made_by: old.made_by.max(*made_by), forget_at: old.forget_at.max(forget_at) };
+                self.users.pin().update_or_insert(Arc::clone(user), newer, Mark { made_by: *made_by, forget_at });
+            }
+        }
+    }
+
+    /// Takes the end of one session into the set, and wakes who waits for it.
+    pub(crate) fn insert_session(&self, handle: SessionHandle, replaced: bool, at: Timestamp) {
+        self.sessions.pin().insert(handle, Entry { replaced, forget_at: at.after(self.retention) });
+        if let Some(waiting) = self.waiting().remove(&handle).and_then(|waiting| waiting.upgrade()) {
+            waiting.notify_waiters();
+        }
+    }
+
+    /// Wakes when the session's end is taken into the set. Register with [`Notify::notified`] before looking.
+    pub(crate) fn end_of(&self, handle: SessionHandle) -> Arc<Notify> {
+        let mut waiting = self.waiting();
+        if let Some(notify) = waiting.get(&handle).and_then(Weak::upgrade) {
+            return notify;
+        }
+        let notify = Arc::new(Notify::new());
+        waiting.insert(handle, Arc::downgrade(&notify));
+        notify
+    }
+
+    /// Drops what no live access token can need.
+    pub(crate) fn forget(&self, now: Timestamp) {
+        self.sessions.pin().retain(|_, entry| now < entry.forget_at);
+        self.users.pin().retain(|_, mark| now < mark.forget_at);
+        self.waiting().retain(|_, waiting| waiting.strong_count() > 0);
+    }
+
+    /// Notes that the feed was complete at `now`.
+    pub(crate) fn heard(&self, now: Timestamp) {
+        self.heard_at.fetch_max(now.as_millis(), Ordering::Relaxed);
+    }
+
+    /// How long ago the feed was last known to be complete.
+    pub(crate) fn behind(&self, now: Timestamp) -> Duration {
+        now.since(Timestamp::from_millis(self.heard_at.load(Ordering::Relaxed)))
+    }
+
+    fn waiting(&self) -> std::sync::MutexGuard<'_, HashMap<SessionHandle, Weak<Notify>>> {
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Ended;
+
+    const HOUR: Duration = Duration::from_secs(3600);
+    const NOW: Timestamp = Timestamp::from_secs(1_700_000_000);
+
+    fn handle(byte: u8) -> SessionHandle {
+        SessionHandle::from_bytes([byte; 16])
+    }
+
+    fn end(byte: u8, reason: EndReason) -> Revocation {
+        Revocation::Session { handle: handle(byte), user: "alice".into(), ended: Ended { at: NOW, reason } }
+    }
+
+    #[test]
+    fn an_ended_session_is_known_until_no_token_of_it_can_live() {
+        let set = RevocationSet::new(HOUR);
+        set.insert(&end(1, EndReason::Logout));
+        set.insert(&end(2, EndReason::Replaced));
+        assert_eq!(set.standing(handle(1), "alice", NOW), Standing::Ended);
+        assert_eq!(set.standing(handle(2), "alice", NOW), Standing::Replaced);
+        assert_eq!(set.standing(handle(3), "alice", NOW), Standing::Live);
+        set.forget(NOW.after(HOUR - Duration::from_millis(1)));
+        assert_eq!(set.standing(handle(1), "alice", NOW), Standing::Ended);
+        set.forget(NOW.after(HOUR));
+        assert_eq!(set.standing(handle(1), "alice", NOW), Standing::Live);
+    }
+
+    #[test]
+    fn a_users_mark_ends_what_was_made_by_then_and_never_moves_back() {
+        let set = RevocationSet::new(HOUR);
+        let later = NOW.after(Duration::from_millis(1));
+        set.insert(&Revocation::User { user: "alice".into(), made_by: NOW });
+        set.insert(&Revocation::User { user: "alice".into(), made_by: NOW.before(HOUR) });
+        assert_eq!(set.standing(handle(1), "alice", NOW), Standing::Ended);
+        assert_eq!(set.standing(handle(1), "alice", later), Standing::Live);
+        assert_eq!(set.standing(handle(1), "bob", NOW), Standing::Live);
+    }
+
+    #[tokio::test]
+    async fn who_waits_for_an_end_is_woken_by_it() {
+        let set = RevocationSet::new(HOUR);
+        let notify = set.end_of(handle(1));
+        let woken = notify.notified();
+        set.insert(&end(1, EndReason::Revoked));
+        woken.await;
+    }
+}
