@@ -1,1 +1,75 @@
-//! Macros.
+//! The attributes and the route table of `session-runtime`, which re-exports and documents them.
+//!
+//! Depend on `session-runtime`: what these macros emit names its paths.
+
+mod args;
+mod attributes;
+mod endpoint;
+mod errors;
+mod handler;
+mod login_endpoint;
+mod logout_endpoint;
+mod path;
+mod protected;
+mod public;
+mod refresh_endpoint;
+mod routes;
+mod suggest;
+
+use proc_macro::TokenStream;
+use quote::quote;
+
+use crate::{args::Args, endpoint::Endpoint, errors::Errors, handler::Handler};
+
+/// Lets only requests with a valid session reach the handler.
+#[proc_macro_attribute]
+pub fn protected(args: TokenStream, item: TokenStream) -> TokenStream {
+    emit("protected", protected::check, args, item)
+}
+
+/// Makes the handler the one that rotates refresh tokens.
+#[proc_macro_attribute]
+pub fn refresh_endpoint(args: TokenStream, item: TokenStream) -> TokenStream {
+    emit("refresh_endpoint", refresh_endpoint::check, args, item)
+}
+
+/// Lets the handler create sessions.
+#[proc_macro_attribute]
+pub fn login_endpoint(args: TokenStream, item: TokenStream) -> TokenStream {
+    emit("login_endpoint", login_endpoint::check, args, item)
+}
+
+/// Makes the handler the one that ends the caller's session.
+#[proc_macro_attribute]
+pub fn logout_endpoint(args: TokenStream, item: TokenStream) -> TokenStream {
+    emit("logout_endpoint", logout_endpoint::check, args, item)
+}
+
+/// Lists the handler as open to everyone.
+#[proc_macro_attribute]
+pub fn public(args: TokenStream, item: TokenStream) -> TokenStream {
+    emit("public", public::check, args, item)
+}
+
+/// The table of routes: annotated handlers, checked against each other by the compiler.
+#[proc_macro]
+pub fn routes(input: TokenStream) -> TokenStream {
+    routes::expand(input.into()).into()
+}
+
+type Check = fn(Args, &Handler, &mut Errors) -> Endpoint;
+
+fn emit(attribute: &str, check: Check, args: TokenStream, item: TokenStream) -> TokenStream {
+    let mut errors = Errors::default();
+    let args = Args::parse(args.into(), &mut errors);
+    let item = item.into();
+    let expansion = match Handler::parse(attribute, &item, &mut errors) {
+        Some(handler) => {
+            let endpoint = check(args, &handler, &mut errors);
+            endpoint.unless(&errors).expand(&handler)
+        }
+        None => item,
+    };
+    let errors = errors.finish();
+    quote!(#errors #expansion).into()
+}

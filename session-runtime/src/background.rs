@@ -27,7 +27,10 @@ const FEED_WAIT: Duration = Duration::from_secs(1);
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(250);
 
 /// Takes in what the feed holds already, then starts the tasks.
-pub(crate) async fn start(core: &Arc<Core>, used: mpsc::Receiver<(SessionHandle, u32)>) -> Result<(), StoreError> {
+pub(crate) async fn start(
+    core: &Arc<Core>,
+    used: mpsc::Receiver<(SessionHandle, u32)>,
+) -> Result<(), StoreError> {
     let batch = core.store.revocations(Cursor::default(), Duration::ZERO);
     let batch = tokio::time::timeout(core.config.store_timeout, batch)
         .await
@@ -96,7 +99,9 @@ impl Core {
         self.revoked.forget(self.clock.now());
         loop {
             let retention = self.revoked.retention();
-            let Ok(Purge { expired, more }) = self.in_time(self.store.purge_expired(retention, PURGE_BATCH)).await else {
+            let Ok(Purge { expired, more }) =
+                self.in_time(self.store.purge_expired(retention, PURGE_BATCH)).await
+            else {
                 return;
             };
             for (handle, user) in expired {

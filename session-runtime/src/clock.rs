@@ -109,7 +109,9 @@ impl Clock {
     /// The time by this clock.
     pub fn now(&self) -> Timestamp {
         match &self.0 {
-            Source::System => Timestamp(millis(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default())),
+            Source::System => {
+                Timestamp(millis(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default()))
+            }
             Source::Set(at) => *at.borrow(),
         }
     }
@@ -121,7 +123,9 @@ impl Clock {
     /// On the system's clock, which is not ours to move.
     pub fn advance(&self, by: Duration) {
         match &self.0 {
-            Source::System => panic!("the system clock can't be advanced; make the clock with `Clock::set_to`"),
+            Source::System => {
+                panic!("the system clock can't be advanced; make the clock with `Clock::set_to`")
+            }
             Source::Set(at) => at.send_modify(|at| *at = at.after(by)),
         }
     }

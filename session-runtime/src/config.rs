@@ -8,7 +8,7 @@ use crate::{
     clock::Clock,
     error::{Statuses, StoreError},
     rotation::Grace,
-    route::Routes,
+    route::{RouteInfo, Routes, kind::RouteKind},
     sessions::Sessions,
     store::{BeyondLimit, DynStore, SessionLimit, SessionStore},
     token::{Epochs, KeyRing, Keys, SigningAlgorithm},
@@ -64,6 +64,19 @@ pub(crate) struct Placement {
 }
 
 impl Placement {
+    fn of<S>(routes: &Routes<S>) -> Self {
+        let sets_the_cookie =
+            |info: &&RouteInfo| matches!(info.kind(), RouteKind::Login | RouteKind::Refresh);
+        Self {
+            refresh: routes.refresh_path().unwrap_or_default(),
+            endpoints: routes
+                .iter()
+                .filter(sets_the_cookie)
+                .map(|info| (info.endpoint(), info.path()))
+                .collect(),
+        }
+    }
+
     /// The path at which the endpoint `id` has to answer; `None` where any will do.
     pub(crate) fn expected(&self, id: TypeId, is_refresh: bool) -> Option<&str> {
         self.endpoints.get(&id).or(is_refresh.then_some(&self.refresh)).map(String::as_str)
@@ -118,8 +131,8 @@ pub struct SessionsBuilder {
     transport: Transport,
     cookies: CookieConfig,
     csrf: CsrfMode,
-    origins: Vec<String>,
-    hosts: Vec<String>,
+    allowed_origins: Vec<String>,
+    public_origins: Vec<String>,
     expired_status: u16,
     invalid_claim_status: u16,
     retry_after: Duration,
@@ -154,8 +167,8 @@ impl SessionsBuilder {
             transport: Transport::default(),
             cookies: CookieConfig::new(""),
             csrf: CsrfMode::default(),
-            origins: Vec::new(),
-            hosts: Vec::new(),
+            allowed_origins: Vec::new(),
+            public_origins: Vec::new(),
             expired_status: 401,
             invalid_claim_status: 403,
             retry_after: Duration::from_secs(1),
@@ -166,8 +179,11 @@ impl SessionsBuilder {
             purge_interval: Duration::from_secs(60),
             cache_bytes: 32 << 20,
             fingerprint: Arc::new(|headers| {
-                let value = |name| headers.get(name).map(|value: &axum::http::HeaderValue| value.as_bytes().to_vec());
-                [header::USER_AGENT, header::ACCEPT_LANGUAGE].map(|name| value(name).unwrap_or_default()).into()
+                let value =
+                    |name| headers.get(name).map(|value: &axum::http::HeaderValue| value.as_bytes().to_vec());
+                [header::USER_AGENT, header::ACCEPT_LANGUAGE]
+                    .map(|name| value(name).unwrap_or_default())
+                    .into()
             }),
             placement: Placement::default(),
             public_prefix: String::new(),
@@ -176,7 +192,7 @@ impl SessionsBuilder {
 
     /// The table of the application's routes: from it come the refresh path, and with it the path of the refresh cookie.
     pub fn routes<S>(mut self, routes: &Routes<S>) -> Self {
-        self.placement = routes.placement();
+        self.placement = Placement::of(routes);
         self
     }
 
@@ -305,7 +321,10 @@ impl SessionsBuilder {
     /// Domains that the cookies had before, `None` for none. Default: none.
     ///
     /// A browser keeps a cookie of another domain beside ours and sends both; where one is seen, it is removed.
-    pub fn older_cookie_domains<D: Into<String>>(mut self, domains: impl IntoIterator<Item = Option<D>>) -> Self {
+    pub fn older_cookie_domains<D: Into<String>>(
+        mut self,
+        domains: impl IntoIterator<Item = Option<D>>,
+    ) -> Self {
         self.cookies.older_domains = domains.into_iter().map(|domain| domain.map(Into::into)).collect();
         self
     }
@@ -330,13 +349,15 @@ impl SessionsBuilder {
 
     /// Other origins whose pages may use the session, such as `https://app.example.com`. Default: none.
     pub fn allowed_origins<O: Into<String>>(mut self, origins: impl IntoIterator<Item = O>) -> Self {
-        self.origins = origins.into_iter().map(Into::into).collect();
+        self.allowed_origins = origins.into_iter().map(Into::into).collect();
         self
     }
 
-    /// The names under which browsers know this server, such as `api.example.com`. Default: whatever `Host` says.
-    pub fn public_hosts<H: Into<String>>(mut self, hosts: impl IntoIterator<Item = H>) -> Self {
-        self.hosts = hosts.into_iter().map(Into::into).collect();
+    /// The origins under which browsers know this server, such as `https://api.example.com`. Default: whatever `Host` says.
+    ///
+    /// Needed behind a proxy that rewrites `Host`.
+    pub fn public_origins<O: Into<String>>(mut self, origins: impl IntoIterator<Item = O>) -> Self {
+        self.public_origins = origins.into_iter().map(Into::into).collect();
         self
     }
 
@@ -463,15 +484,19 @@ impl SessionsBuilder {
             )
         });
         if let Some(absolute) = self.absolute_lifetime {
-            problems.check(absolute >= self.refresh_lifetime, || {
+            problems.check(absolute > self.access_lifetime, || {
                 format!(
-                    "`absolute_lifetime` ({absolute:?}) is shorter than `refresh_lifetime` ({:?}); shorten that one too",
-                    self.refresh_lifetime
+                    "`absolute_lifetime` ({absolute:?}) is not longer than `access_lifetime` ({:?}), so no session could be \
+                     refreshed",
+                    self.access_lifetime
                 )
             });
         }
         problems.check(self.grace.window() <= Duration::from_secs(300), || {
-            format!("`grace` is {:?}; use at most 5 minutes, since a thief is tolerated for as long", self.grace.window())
+            format!(
+                "`grace` is {:?}; use at most 5 minutes, since a thief is tolerated for as long",
+                self.grace.window()
+            )
         });
         problems.check(self.grace.floor() < self.refresh_lifetime, || {
             format!(
@@ -515,18 +540,12 @@ impl SessionsBuilder {
         if !self.placement.refresh.is_empty() {
             self.cookies.problems().into_iter().for_each(|problem| problems.push(problem));
         }
-        let mut allowed_origins = Vec::new();
-        for origin in &self.origins {
-            match origin.parse::<Origin>() {
-                Ok(origin) => allowed_origins.push(origin),
-                Err(error) => problems.push(format!("`allowed_origins`: `{origin}`: {error}")),
-            }
-        }
-        let csrf = CsrfConfig { mode: self.csrf, allowed_origins, hosts: std::mem::take(&mut self.hosts) };
-        csrf.problems().into_iter().for_each(|problem| problems.push(problem));
-        problems.check(self.csrf != CsrfMode::None || self.cookies.same_site != SameSite::None, || {
-            "`csrf` is `None` and `same_site` is `None`: any site could act in the user's name; choose another `csrf` mode".into()
-        });
+        let csrf = CsrfConfig {
+            mode: self.csrf,
+            allowed_origins: problems.origins("allowed_origins", &self.allowed_origins),
+            public_origins: problems.origins("public_origins", &self.public_origins),
+        };
+        csrf.problems(self.cookies.same_site).into_iter().for_each(|problem| problems.push(problem));
         csrf
     }
 
@@ -604,6 +623,17 @@ impl Problems {
         if !holds {
             self.0.push(problem());
         }
+    }
+
+    fn origins(&mut self, setting: &str, origins: &[String]) -> Vec<Origin> {
+        let mut read = |origin: &String| match origin.parse() {
+            Ok(origin) => Some(origin),
+            Err(error) => {
+                self.push(format!("`{setting}`: {error}"));
+                None
+            }
+        };
+        origins.iter().filter_map(&mut read).collect()
     }
 
     fn into_error(self) -> BuildError {

@@ -113,7 +113,9 @@ impl SessionError {
     /// The challenge of RFC 6750 §3, or that of RFC 9470 §3 where the user has to authenticate again.
     fn challenge(&self) -> Option<HeaderValue> {
         let challenge = match self {
-            Self::TryRefreshToken => r#"Bearer realm="session", error="invalid_token", error_description="try refresh token""#,
+            Self::TryRefreshToken => {
+                r#"Bearer realm="session", error="invalid_token", error_description="try refresh token""#
+            }
             Self::Unauthorised => r#"Bearer realm="session""#,
             Self::TokenTheft { .. } => {
                 r#"Bearer realm="session", error="invalid_token", error_description="token theft detected""#
@@ -127,7 +129,9 @@ impl SessionError {
                 }
                 None => r#"Bearer realm="session", error="insufficient_scope""#,
             },
-            Self::CsrfRejected => r#"Bearer realm="session", error="invalid_request", error_description="cross-site request refused""#,
+            Self::CsrfRejected => {
+                r#"Bearer realm="session", error="invalid_request", error_description="cross-site request refused""#
+            }
             Self::TooManySessions | Self::StoreUnavailable(_) | Self::Misconfigured(_) => return None,
         };
         Some(HeaderValue::from_static(challenge))
@@ -136,7 +140,9 @@ impl SessionError {
     /// The answer to a refused request. Clearing of tokens is the guard's, which knows what the request carried.
     pub(crate) fn response(&self, statuses: &Statuses) -> Response {
         let body = match self {
-            Self::InvalidClaims(failures) => json!({ "message": "invalid claim", "claimValidationErrors": failures }),
+            Self::InvalidClaims(failures) => {
+                json!({ "message": "invalid claim", "claimValidationErrors": failures })
+            }
             Self::Misconfigured(_) => json!({ "message": "internal server error" }),
             other => json!({ "message": other.to_string() }),
         };
@@ -173,13 +179,13 @@ impl Default for Statuses {
 
 /// Marks the response of a `SessionError` that a handler returned, so that the guard can give it the configured status.
 #[derive(Clone)]
-pub(crate) struct Refusal(pub(crate) SessionError);
+pub(crate) struct Refused(pub(crate) SessionError);
 
 /// The answer of the table above. Inside an annotated handler the guard adds the configured status.
 impl IntoResponse for SessionError {
     fn into_response(self) -> Response {
         let mut response = self.response(&Statuses::default());
-        response.extensions_mut().insert(Refusal(self));
+        response.extensions_mut().insert(Refused(self));
         response
     }
 }

@@ -88,7 +88,9 @@ impl Events {
         loop {
             match self.0.recv().await {
                 Ok(event) => return Some(event),
-                Err(RecvError::Lagged(missed)) => tracing::warn!(missed, "session events were missed by a slow subscriber"),
+                Err(RecvError::Lagged(missed)) => {
+                    tracing::warn!(missed, "session events were missed by a slow subscriber")
+                }
                 Err(RecvError::Closed) => return None,
             }
         }

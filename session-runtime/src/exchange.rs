@@ -76,7 +76,9 @@ impl Core {
             drop(landing);
             outcome
         });
-        let crashed = |_| Err(Refusal::keeping(StoreError::new("the exchange of a refresh token was cut short").into()));
+        let crashed = |_| {
+            Err(Refusal::keeping(StoreError::new("the exchange of a refresh token was cut short").into()))
+        };
         task.map(move |outcome| outcome.unwrap_or_else(crashed)).boxed().shared()
     }
 
@@ -143,7 +145,11 @@ fn unauthorised(why: Why, row: Option<&Row>) -> Refusal {
 }
 
 fn theft(kind: TheftKind, row: &Row) -> Refusal {
-    Refusal::clearing(SessionError::TokenTheft { user_id: Arc::clone(&row.user), session_handle: row.handle, kind })
+    Refusal::clearing(SessionError::TokenTheft {
+        user_id: Arc::clone(&row.user),
+        session_handle: row.handle,
+        kind,
+    })
 }
 
 fn foreign_row() -> SessionError {

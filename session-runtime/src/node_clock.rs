@@ -32,7 +32,10 @@ impl NodeClock {
     pub(crate) fn adjust(&self, store_now: Timestamp) {
         if let Some(ahead) = &self.ahead_ms {
             let local = self.local.now().as_millis();
-            ahead.store(store_now.as_millis().cast_signed().wrapping_sub(local.cast_signed()), Ordering::Relaxed);
+            ahead.store(
+                store_now.as_millis().cast_signed().wrapping_sub(local.cast_signed()),
+                Ordering::Relaxed,
+            );
         }
     }
 

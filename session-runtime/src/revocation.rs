@@ -73,7 +73,8 @@ impl RevocationSet {
         if let Some(entry) = self.sessions.pin().get(&handle) {
             return if entry.replaced { Standing::Replaced } else { Standing::Ended };
         }
-        if !self.users.is_empty() && self.users.pin().get(user).is_some_and(|mark| created_at <= mark.made_by) {
+        if !self.users.is_empty() && self.users.pin().get(user).is_some_and(|mark| created_at <= mark.made_by)
+        {
             return Standing::Ended;
         }
         Standing::Live
@@ -87,8 +88,15 @@ impl RevocationSet {
             }
             Revocation::User { user, made_by } => {
                 let forget_at = made_by.after(self.retention);
-                let newer = |old: &Mark| Mark { made_by: old.made_by.max(*made_by), forget_at: old.forget_at.max(forget_at) };
-                self.users.pin().update_or_insert(Arc::clone(user), newer, Mark { made_by: *made_by, forget_at });
+                let newer = |old: &Mark| Mark {
+                    made_by: old.made_by.max(*made_by),
+                    forget_at: old.forget_at.max(forget_at),
+                };
+                self.users.pin().update_or_insert(
+                    Arc::clone(user),
+                    newer,
+                    Mark { made_by: *made_by, forget_at },
+                );
             }
         }
     }

@@ -19,18 +19,18 @@ use crate::{
     config::{Config, SessionsBuilder},
     error::{SessionError, StoreError},
     event::{Event, EventKind, Events},
-    exchange::{Flights, Refusal},
+    exchange::{Flights, Refreshed, Refusal},
     handle::SessionHandle,
     node_clock::NodeClock,
     revocation::{RevocationSet, Standing},
     rotation::Access,
     session::{Accepted, Session},
     store::{
-        Change, Changed, Creation, DynStore, EndReason, Ended, Fingerprint, NewRow, Origin, Revocation, Row, Salt,
-        SessionStore,
+        Change, Changed, Creation, DynStore, EndReason, Ended, Fingerprint, NewRow, Origin, Revocation, Row,
+        Salt, SessionStore,
     },
     token::{
-        AccessClaims, AccessError, AccessToken, Expected, Jwks, Keys, MintError, RefreshToken,
+        AccessClaims, AccessError, AccessToken, Expected, Jwks, Keys, MintError, Opened, RefreshToken,
         access::{self, DEFAULT_TENANT},
         refresh,
     },
@@ -128,7 +128,7 @@ impl Sessions {
     /// [`SessionError::Unauthorised`], [`SessionError::TokenTheft`], [`SessionError::StoreUnavailable`].
     pub async fn refresh(&self, refresh_token: &str) -> Result<Tokens, SessionError> {
         let opened = refresh::open(&self.0.keys, refresh_token).map_err(|_| SessionError::Unauthorised)?;
-        let refreshed = self.0.exchange(opened, Fingerprint::default()).await.map_err(Refusal::into_error)?;
+        let refreshed = self.exchange(opened, Fingerprint::default()).await.map_err(Refusal::into_error)?;
         Ok(refreshed.tokens.clone())
     }
 
@@ -201,7 +201,11 @@ impl Sessions {
     }
 
     /// Replaces the application's data of a session. Returns whether there is such a session.
-    pub async fn set_data<T: Serialize>(&self, handle: SessionHandle, data: &T) -> Result<bool, SessionError> {
+    pub async fn set_data<T: Serialize>(
+        &self,
+        handle: SessionHandle,
+        data: &T,
+    ) -> Result<bool, SessionError> {
         let data = write_data(data)?;
         self.0.change(handle, &mut |_| Ok(Change::Data(Some(data.clone())))).await.map(|row| row.is_some())
     }
@@ -239,8 +243,8 @@ impl Sessions {
         &self.0
     }
 
-    pub(crate) fn from_core(core: Arc<Core>) -> Self {
-        Self(core)
+    pub(crate) async fn exchange(&self, token: Opened, by: Fingerprint) -> Result<Arc<Refreshed>, Refusal> {
+        self.0.exchange(token, by).await
     }
 }
 
@@ -267,7 +271,6 @@ pub struct NewSession {
     claims: Vec<Result<ClaimChange, SessionError>>,
     data: Option<Result<Box<str>, SessionError>>,
 }
-
 
 impl NewSession {
     /// A session of the user `user_id`, who has just been authenticated.
@@ -323,7 +326,9 @@ impl ClaimChange {
             return Err(SessionError::misconfigured(problem));
         }
         let value = serde_json::to_value(value).map_err(|error| {
-            SessionError::misconfigured(format!("the value of the claim `{key}` can't be written as JSON: {error}"))
+            SessionError::misconfigured(format!(
+                "the value of the claim `{key}` can't be written as JSON: {error}"
+            ))
         })?;
         Ok(Self::Set(key, value))
     }
@@ -529,15 +534,20 @@ impl Core {
             self.mint(&row.clone().into_row(self.clock.now()), Access::Usual { generation: 1 })?;
             match self.in_time(self.store.create(row)).await? {
                 Creation::Created(row) => {
-                    let tokens = self.tokens(&row, Access::Usual { generation: 1 }, Some(row.chain.link()))?;
+                    let tokens =
+                        self.tokens(&row, Access::Usual { generation: 1 }, Some(row.chain.link()))?;
                     self.tell(row.created_at, &row, EventKind::Created);
                     return Ok(tokens);
                 }
                 Creation::LimitReached => return Err(SessionError::TooManySessions),
-                Creation::HandleTaken => tracing::warn!("a new session handle was taken already; trying another"),
+                Creation::HandleTaken => {
+                    tracing::warn!("a new session handle was taken already; trying another")
+                }
             }
         }
-        Err(SessionError::misconfigured("every new session handle was taken already: the random generator repeats itself"))
+        Err(SessionError::misconfigured(
+            "every new session handle was taken already: the random generator repeats itself",
+        ))
     }
 
     /// The tokens of a session, as its row stands.
@@ -550,7 +560,9 @@ impl Core {
         let (token, claims) = self.mint(row, access)?;
         Ok(Tokens {
             access: token,
-            refresh: refresh.map(|link| refresh::issue(&self.keys, row.handle, link.generation, link.parent, &row.salt.0)),
+            refresh: refresh.map(|link| {
+                refresh::issue(&self.keys, row.handle, link.generation, link.parent, &row.salt.0)
+            }),
             accepted: Arc::new(Accepted::new(claims)),
             session_expires_at: row.expires_at(),
             persistent: row.persistent,
@@ -578,7 +590,9 @@ impl Core {
             claims: read_claims(row)?.into_map(),
         };
         let token = access::mint(&self.keys, &claims, now).map_err(|error| match error {
-            MintError::ReservedClaim { .. } | MintError::TooLarge { .. } => SessionError::misconfigured(error.to_string()),
+            MintError::ReservedClaim { .. } | MintError::TooLarge { .. } => {
+                SessionError::misconfigured(error.to_string())
+            }
             other => SessionError::misconfigured(format!("no access token could be made: {other}")),
         })?;
         Ok((token, claims))
@@ -640,7 +654,8 @@ impl Core {
     }
 
     async fn end_all(&self, user: Arc<str>, except: Option<SessionHandle>) -> Result<usize, SessionError> {
-        let ended = self.in_time(self.store.revoke_all(Arc::clone(&user), except, EndReason::Revoked)).await?;
+        let ended =
+            self.in_time(self.store.revoke_all(Arc::clone(&user), except, EndReason::Revoked)).await?;
         let now = self.clock.now();
         for handle in &ended {
             self.revoked.insert_session(*handle, false, now);
@@ -674,7 +689,10 @@ impl Core {
     }
 
     /// Waits for an operation of the store, for as long as configured. A failure is logged here, once.
-    pub(crate) async fn in_time<T>(&self, operation: BoxFuture<'_, Result<T, StoreError>>) -> Result<T, SessionError> {
+    pub(crate) async fn in_time<T>(
+        &self,
+        operation: BoxFuture<'_, Result<T, StoreError>>,
+    ) -> Result<T, SessionError> {
         let result = match timeout(self.config.store_timeout, operation).await {
             Ok(result) => result,
             Err(_) => Err(StoreError::new(format!("no answer within {:?}", self.config.store_timeout))),
@@ -709,7 +727,8 @@ pub(crate) fn random<const N: usize>() -> Result<[u8; N], SessionError> {
 
 fn read_claims(row: &Row) -> Result<ClaimSet, SessionError> {
     let Some(text) = row.claims.as_deref() else { return Ok(ClaimSet::default()) };
-    let unreadable = |error| StoreError::new(format!("the claims of session {} are unreadable: {error}", row.handle));
+    let unreadable =
+        |error| StoreError::new(format!("the claims of session {} are unreadable: {error}", row.handle));
     Ok(serde_json::from_str(text).map(ClaimSet::from_map).map_err(unreadable)?)
 }
 

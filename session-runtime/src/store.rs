@@ -10,7 +10,8 @@ use futures_util::future::BoxFuture;
 pub use self::{
     memory::MemoryStore,
     row::{
-        BeyondLimit, Change, Changed, EndReason, Ended, Exchange, Fingerprint, NewRow, Origin, Row, Salt, SessionLimit,
+        BeyondLimit, Change, Changed, EndReason, Ended, Exchange, Fingerprint, NewRow, Origin, Row, Salt,
+        SessionLimit,
     },
 };
 use crate::{
@@ -58,7 +59,8 @@ pub trait SessionStore: Send + Sync + 'static {
 
     /// Runs [`Row::confirm`] for each handle and generation, in any order, and ends the sessions that the rows
     /// [replace](Row::replaces). Handles that are unknown are passed over.
-    fn confirm(&self, used: Vec<(SessionHandle, u32)>) -> impl Future<Output = Result<(), StoreError>> + Send;
+    fn confirm(&self, used: Vec<(SessionHandle, u32)>)
+    -> impl Future<Output = Result<(), StoreError>> + Send;
 
     /// The row of a session, whether it is live or not.
     fn read(&self, handle: SessionHandle) -> impl Future<Output = Result<Option<Row>, StoreError>> + Send;
@@ -72,7 +74,11 @@ pub trait SessionStore: Send + Sync + 'static {
     ) -> impl Future<Output = Result<Changed, StoreError>> + Send;
 
     /// Ends a session. Returns whether it was live.
-    fn revoke(&self, handle: SessionHandle, reason: EndReason) -> impl Future<Output = Result<bool, StoreError>> + Send;
+    fn revoke(
+        &self,
+        handle: SessionHandle,
+        reason: EndReason,
+    ) -> impl Future<Output = Result<bool, StoreError>> + Send;
 
     /// Ends the user's sessions, but not `except`. Returns the handles of those that were live.
     ///
@@ -95,7 +101,11 @@ pub trait SessionStore: Send + Sync + 'static {
     ) -> impl Future<Output = Result<Purge, StoreError>> + Send;
 
     /// The ends of sessions after a cursor, in order. Without any, waits for one, at most for `wait`; then answers without.
-    fn revocations(&self, after: Cursor, wait: Duration) -> impl Future<Output = Result<Batch, StoreError>> + Send;
+    fn revocations(
+        &self,
+        after: Cursor,
+        wait: Duration,
+    ) -> impl Future<Output = Result<Batch, StoreError>> + Send;
 }
 
 /// What [`SessionStore::create`] did.
@@ -177,7 +187,12 @@ pub(crate) trait DynStore: Send + Sync {
     fn rotate(&self, exchange: Exchange) -> BoxFuture<'_, Result<Rotation, StoreError>>;
     fn confirm(&self, used: Vec<(SessionHandle, u32)>) -> BoxFuture<'_, Result<(), StoreError>>;
     fn read(&self, handle: SessionHandle) -> BoxFuture<'_, Result<Option<Row>, StoreError>>;
-    fn update(&self, handle: SessionHandle, version: u32, change: Change) -> BoxFuture<'_, Result<Changed, StoreError>>;
+    fn update(
+        &self,
+        handle: SessionHandle,
+        version: u32,
+        change: Change,
+    ) -> BoxFuture<'_, Result<Changed, StoreError>>;
     fn revoke(&self, handle: SessionHandle, reason: EndReason) -> BoxFuture<'_, Result<bool, StoreError>>;
     fn revoke_all(
         &self,
@@ -207,7 +222,12 @@ impl<S: SessionStore> DynStore for S {
         Box::pin(SessionStore::read(self, handle))
     }
 
-    fn update(&self, handle: SessionHandle, version: u32, change: Change) -> BoxFuture<'_, Result<Changed, StoreError>> {
+    fn update(
+        &self,
+        handle: SessionHandle,
+        version: u32,
+        change: Change,
+    ) -> BoxFuture<'_, Result<Changed, StoreError>> {
         Box::pin(SessionStore::update(self, handle, version, change))
     }
 

@@ -10,8 +10,8 @@ use dashmap::{DashMap, Entry};
 use tokio::{sync::watch, time::timeout};
 
 use super::{
-    Batch, BeyondLimit, Change, Changed, Creation, Cursor, EndReason, Exchange, NewRow, Purge, Revocation, Rotation, Row,
-    SessionLimit, SessionStore,
+    Batch, BeyondLimit, Change, Changed, Creation, Cursor, EndReason, Exchange, NewRow, Purge, Revocation,
+    Rotation, Row, SessionLimit, SessionStore,
 };
 use crate::{
     clock::{Clock, Timestamp},
@@ -105,7 +105,12 @@ impl SessionStore for MemoryStore {
         Ok(self.0.rows.get(&handle).map(|row| Row::clone(&row)))
     }
 
-    async fn update(&self, handle: SessionHandle, version: u32, change: Change) -> Result<Changed, StoreError> {
+    async fn update(
+        &self,
+        handle: SessionHandle,
+        version: u32,
+        change: Change,
+    ) -> Result<Changed, StoreError> {
         let now = self.0.clock.now();
         let row = self.0.rows.get_mut(&handle);
         Ok(row.map_or(Changed::Gone, |mut row| row.change(version, &change, now)))
@@ -234,11 +239,19 @@ impl Inner {
     /// Tells the feed of a row that just ended, while the row is locked: so ends are published in their order.
     fn publish_end(&self, row: &Row) {
         let Some(ended) = row.ended.as_deref().copied() else { return };
-        self.feed.publish(ended.at, Revocation::Session { handle: row.handle, user: Arc::clone(&row.user), ended });
+        self.feed.publish(
+            ended.at,
+            Revocation::Session { handle: row.handle, user: Arc::clone(&row.user), ended },
+        );
         lock(&self.due).push(ended.at, row.handle);
     }
 
-    fn revoke_all(&self, user: Arc<str>, except: Option<SessionHandle>, reason: EndReason) -> Vec<SessionHandle> {
+    fn revoke_all(
+        &self,
+        user: Arc<str>,
+        except: Option<SessionHandle>,
+        reason: EndReason,
+    ) -> Vec<SessionHandle> {
         // The entry stays locked to the end, so that no session of the user is made meanwhile.
         let handles = self.users.entry(Arc::clone(&user)).or_default();
         let mut made_by = self.clock.now();

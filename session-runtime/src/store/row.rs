@@ -168,7 +168,9 @@ impl NewRow {
             created_at: now,
             authenticated_at: now,
             idle_expires_at: now.after(self.idle_lifetime),
-            absolute_expires_at: self.absolute_lifetime.map_or(Timestamp::MAX, |lifetime| now.after(lifetime)),
+            absolute_expires_at: self
+                .absolute_lifetime
+                .map_or(Timestamp::MAX, |lifetime| now.after(lifetime)),
             idle_lifetime_ms: u64::try_from(self.idle_lifetime.as_millis()).unwrap_or(u64::MAX),
             chain: Chain::begin(now, self.grace),
             salt: self.salt,
@@ -265,7 +267,10 @@ impl Exchange {
 
 impl fmt::Debug for Exchange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Exchange").field("handle", &self.handle).field("presented", &self.presented).finish_non_exhaustive()
+        f.debug_struct("Exchange")
+            .field("handle", &self.handle)
+            .field("presented", &self.presented)
+            .finish_non_exhaustive()
     }
 }
 

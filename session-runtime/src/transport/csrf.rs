@@ -103,6 +103,19 @@ pub(crate) fn check(config: &CsrfConfig, method: &Method, headers: &HeaderMap, u
     if passes { Verdict::Pass } else { Verdict::Refuse }
 }
 
+/// Judges a login, which another site's page must not cause either: its victim would go on in the attacker's account.
+///
+/// Unlike with [`check`] no cookie is at stake, so a client that is no browser needs no header to say so, and there is no
+/// session yet that a token could belong to. So every mode but [`CsrfMode::None`] judges by what browsers say.
+pub(crate) fn check_login(config: &CsrfConfig, method: &Method, headers: &HeaderMap, uri: &Uri) -> Verdict {
+    let is_silent = !headers.contains_key(ORIGIN) && !headers.contains_key(SEC_FETCH_SITE);
+    let passes = config.mode == CsrfMode::None
+        || is_safe(method)
+        || is_silent
+        || passes_fetch_metadata(config, headers, uri);
+    if passes { Verdict::Pass } else { Verdict::Refuse }
+}
+
 /// Scheme, host and port of a page or server (RFC 6454).
 ///
 /// Written as browsers write it: `https://app.example.com`, `http://[::1]:3000`; no path, not even `/`. Upper

@@ -1,0 +1,61 @@
+//! The home feed: a server whose handlers say in one attribute what they need, and the whole life of a session over HTTP.
+//!
+//! ```sh
+//! cargo run -p examples --bin home_feed -- --access-lifetime 2s --grace 1s
+//! ```
+//!
+//! It prints the `curl` lines to try.
+
+mod accounts;
+mod curl;
+mod handlers;
+mod options;
+
+use std::net::SocketAddr;
+
+use anyhow::Context as _;
+use axum::extract::FromRef;
+use clap::Parser as _;
+use session_runtime::{MemoryStore, Sessions};
+use tokio::net::TcpListener;
+use tracing_subscriber::{EnvFilter, fmt};
+
+use crate::{accounts::Accounts, handlers::ROUTES, options::Options};
+
+/// What the handlers share.
+#[derive(Clone, FromRef)]
+struct App {
+    sessions: Sessions,
+    accounts: Accounts,
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let options = Options::parse();
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
+    fmt().with_env_filter(filter).init();
+
+    let listener = TcpListener::bind(&options.listen).await.with_context(|| {
+        format!("can't listen on {}; choose another address with --listen", options.listen)
+    })?;
+    let address = listener.local_addr()?;
+    let secure = options.secure_cookies.unwrap_or(!address.ip().is_loopback());
+
+    let sessions =
+        options.apply(Sessions::builder(MemoryStore::new()), secure).routes(&ROUTES).build().await?;
+    let app = ROUTES.router(App { sessions, accounts: Accounts::demo() });
+
+    print!("{}", curl::greeting(address, secure, &options));
+    axum::serve(listener, app.into_make_service_with_connect_info::<SocketAddr>())
+        .with_graceful_shutdown(interrupted())
+        .await?;
+    println!("stopped");
+    Ok(())
+}
+
+/// Waits for Ctrl-C. Where it can't be listened for, the process is ended the usual way.
+async fn interrupted() {
+    if tokio::signal::ctrl_c().await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}

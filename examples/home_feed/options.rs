@@ -1,0 +1,101 @@
+//! The command line.
+
+use std::time::Duration;
+
+use clap::{Parser, ValueEnum};
+use session_runtime::{BeyondLimit, CsrfMode, SessionsBuilder, Transport};
+
+/// A server with protected routes, on the memory store.
+///
+/// The demo accounts are `alice` and `bob`, password `demo`; `bob` is an admin.
+#[derive(Parser)]
+#[command(name = "home_feed")]
+pub(crate) struct Options {
+    /// Where to listen; port 0 takes a free one
+    #[arg(long, default_value = "127.0.0.1:3000", value_name = "ADDRESS")]
+    pub(crate) listen: String,
+
+    /// How long an access token lives, such as `2s` or `1h`
+    #[arg(long, default_value = "1h", value_parser = humantime::parse_duration, value_name = "TIME")]
+    pub(crate) access_lifetime: Duration,
+
+    /// How long a session lives without a refresh
+    #[arg(long, default_value = "100days", value_parser = humantime::parse_duration, value_name = "TIME")]
+    pub(crate) refresh_lifetime: Duration,
+
+    /// How long a session lives at most, refreshed or not [default: for ever]
+    #[arg(long, value_parser = humantime::parse_duration, value_name = "TIME")]
+    pub(crate) absolute_lifetime: Option<Duration>,
+
+    /// The longest that a message of an honest client is under way
+    #[arg(long, default_value = "10s", value_parser = humantime::parse_duration, value_name = "TIME")]
+    pub(crate) grace: Duration,
+
+    /// The status of "your session has expired"
+    #[arg(long, default_value_t = 401, value_name = "STATUS")]
+    pub(crate) expired_status: u16,
+
+    /// How cross-site requests are told apart
+    #[arg(long, value_enum, default_value_t = Csrf::FetchMetadata)]
+    pub(crate) csrf: Csrf,
+
+    /// How tokens travel, unless the client asks otherwise
+    #[arg(long, value_enum, default_value_t = Travel::Cookie)]
+    pub(crate) transport: Travel,
+
+    /// How many sessions a user may have; the oldest makes room [default: as many as they like]
+    #[arg(long, value_name = "NUMBER")]
+    pub(crate) max_sessions: Option<u32>,
+
+    /// Whether cookies travel over HTTPS only [default: true, but false on a loopback address]
+    #[arg(long, value_name = "BOOL")]
+    pub(crate) secure_cookies: Option<bool>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum Csrf {
+    /// By the `Sec-Fetch-Site` and `Origin` that browsers send
+    FetchMetadata,
+    /// By a `rid` header, which forms can't send
+    CustomHeader,
+    /// By an `anti-csrf` token
+    Token,
+    /// Not at all
+    None,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+pub(crate) enum Travel {
+    /// In HttpOnly cookies
+    Cookie,
+    /// In `Authorization` and `st-…` headers
+    Header,
+}
+
+impl Options {
+    /// The settings of the session system.
+    pub(crate) fn apply(&self, builder: SessionsBuilder, secure: bool) -> SessionsBuilder {
+        let mut builder = builder
+            .access_lifetime(self.access_lifetime)
+            .refresh_lifetime(self.refresh_lifetime)
+            .grace(self.grace)
+            .expired_status(self.expired_status)
+            .csrf(match self.csrf {
+                Csrf::FetchMetadata => CsrfMode::FetchMetadata,
+                Csrf::CustomHeader => CsrfMode::CustomHeader,
+                Csrf::Token => CsrfMode::Token,
+                Csrf::None => CsrfMode::None,
+            })
+            .transport(match self.transport {
+                Travel::Cookie => Transport::Cookie,
+                Travel::Header => Transport::Header,
+            });
+        if let Some(lifetime) = self.absolute_lifetime {
+            builder = builder.absolute_lifetime(lifetime);
+        }
+        if let Some(max) = self.max_sessions {
+            builder = builder.max_sessions_per_user(max, BeyondLimit::EvictOldest);
+        }
+        if secure { builder } else { builder.dangerous_insecure_cookies() }
+    }
+}

@@ -1,1 +1,0 @@
-//! Programs that show session-runtime at work; each lives in its own folder.

@@ -1,0 +1,242 @@
+//! What an attribute makes of a handler: the guarded function and the `Endpoint` that describes it.
+
+use std::time::Duration;
+
+use proc_macro2::{Ident, TokenStream};
+use quote::{ToTokens, format_ident, quote};
+use syn::{Expr, ExprPath};
+
+use crate::{
+    args::{Args, RouteArgs},
+    errors::Errors,
+    handler::Handler,
+    path::RoutePath,
+    suggest,
+};
+
+pub(crate) const METHODS: [&str; 9] =
+    ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "TRACE", "CONNECT"];
+
+/// What an attribute says, checked.
+pub(crate) struct Endpoint {
+    pub(crate) kind: Kind,
+    pub(crate) route: Route,
+    pub(crate) requirements: Vec<Expr>,
+    pub(crate) max_auth_age: Option<Duration>,
+    pub(crate) check_store: bool,
+    pub(crate) on_theft: Option<ExprPath>,
+}
+
+#[derive(Clone, Copy)]
+pub(crate) enum Kind {
+    Required,
+    Optional,
+    Login,
+    Refresh,
+    Logout,
+    Public,
+}
+
+pub(crate) enum Route {
+    At {
+        method: &'static str,
+        path: RoutePath,
+    },
+    /// The handler is mounted by hand.
+    Unlisted,
+    /// Something was wrong and is reported; the table has nothing to add.
+    Refused,
+}
+
+impl Endpoint {
+    pub(crate) fn new(kind: Kind, route: Route) -> Self {
+        Self { kind, route, requirements: Vec::new(), max_auth_age: None, check_store: false, on_theft: None }
+    }
+
+    /// This endpoint, without its route if there are errors.
+    pub(crate) fn unless(self, errors: &Errors) -> Self {
+        if errors.is_empty() { self } else { Self { route: Route::Refused, ..self } }
+    }
+
+    pub(crate) fn expand(&self, handler: &Handler) -> TokenStream {
+        let function = match self.kind.argument() {
+            Some(argument) if handler.is_sound() => handler.guarded(&argument),
+            _ => handler.verbatim(),
+        };
+        let endpoint = self.expand_endpoint(handler);
+        quote!(#function #endpoint)
+    }
+
+    fn expand_endpoint(&self, handler: &Handler) -> TokenStream {
+        let (name, visibility, cfgs) = (handler.name(), handler.visibility(), handler.cfgs());
+        let kind = self.kind;
+        let route = self.route.expand(name);
+        let guard = self.expand_guard();
+        let requirements = self.expand_requirements();
+        let on_theft = self.expand_on_theft();
+        quote! {
+            #cfgs
+            #[doc(hidden)]
+            #[allow(non_camel_case_types, missing_docs, missing_debug_implementations, unreachable_pub, dead_code)]
+            #visibility struct #name {}
+
+            #cfgs
+            #[automatically_derived]
+            impl ::session_runtime::__private::Endpoint for #name {
+                type Kind = ::session_runtime::__private::kind::#kind;
+                const ROUTE: ::core::option::Option<::session_runtime::__private::RouteSpec> = #route;
+                #guard
+                #requirements
+                #on_theft
+            }
+        }
+    }
+
+    fn expand_guard(&self) -> Option<TokenStream> {
+        let check_store = self.check_store;
+        let max_auth_age = match self.max_auth_age.map(|age| age.as_secs()) {
+            None if !check_store => return None,
+            None => quote!(::core::option::Option::None),
+            Some(secs) => quote!(::core::option::Option::Some(::core::time::Duration::from_secs(#secs))),
+        };
+        Some(quote! {
+            const GUARD: ::session_runtime::__private::GuardOptions = ::session_runtime::__private::GuardOptions {
+                max_auth_age: #max_auth_age,
+                check_store: #check_store,
+            };
+        })
+    }
+
+    fn expand_requirements(&self) -> Option<TokenStream> {
+        let requirements = &self.requirements;
+        if requirements.is_empty() {
+            return None;
+        }
+        Some(quote! {
+            fn requirements() -> &'static [::session_runtime::__private::Requirement] {
+                static LIST: ::std::sync::LazyLock<::std::vec::Vec<::session_runtime::__private::Requirement>> =
+                    ::std::sync::LazyLock::new(|| ::std::vec![#(#requirements),*]);
+                &LIST
+            }
+        })
+    }
+
+    fn expand_on_theft(&self) -> Option<TokenStream> {
+        let hook = self.on_theft.as_ref()?;
+        Some(quote! {
+            fn on_theft() -> ::core::option::Option<::session_runtime::__private::TheftHook> {
+                ::core::option::Option::Some(|theft| ::session_runtime::__private::theft_answer(#hook(theft)))
+            }
+        })
+    }
+}
+
+impl Kind {
+    /// The session that stands for the first argument of a handler without arguments; `None` where there is no guard.
+    fn argument(self) -> Option<TokenStream> {
+        match self {
+            Self::Required | Self::Refresh | Self::Logout => Some(quote!(::session_runtime::Session)),
+            Self::Optional => Some(quote!(::core::option::Option<::session_runtime::Session>)),
+            Self::Login => Some(quote!(::session_runtime::Login)),
+            Self::Public => None,
+        }
+    }
+}
+
+impl ToTokens for Kind {
+    fn to_tokens(&self, tokens: &mut TokenStream) {
+        let name = match self {
+            Self::Required => "Required",
+            Self::Optional => "Optional",
+            Self::Login => "Login",
+            Self::Refresh => "Refresh",
+            Self::Logout => "Logout",
+            Self::Public => "Public",
+        };
+        format_ident!("{name}").to_tokens(tokens);
+    }
+}
+
+impl Route {
+    /// The route of a handler of the application's own.
+    pub(crate) fn of(args: &Args, handler: &Handler, errors: &mut Errors) -> Self {
+        let Some(RouteArgs { method, path }) = &args.route else { return Self::Unlisted };
+        let method = check_method(method, errors);
+        let path = RoutePath::parse(path, errors);
+        if let Some(path) = &path {
+            handler.check_captures(path, errors);
+        }
+        match (method, path) {
+            (Some(method), Some(path)) => Self::At { method, path },
+            _ => Self::Refused,
+        }
+    }
+
+    /// The route of a login, refresh or logout: `POST`, and a path without captures.
+    pub(crate) fn of_session_endpoint(
+        what: &str,
+        args: &Args,
+        handler: &Handler,
+        errors: &mut Errors,
+    ) -> Self {
+        let route = Self::of(args, handler, errors);
+        let (Self::At { method, path }, Some(written)) = (&route, &args.route) else { return route };
+        if *method != "POST" {
+            let help = format!("`POST \"{}\"`", path.as_str());
+            errors.push(written.method.span(), format!("a {what} is a `POST`\nhelp: {help}"));
+        }
+        if !path.is_literal() {
+            let message = format!("the path of a {what} has no captures\nhelp: write it out literally");
+            errors.push(path.span(), message);
+        }
+        route
+    }
+
+    /// This route, or `POST` to `path` where the attribute names none.
+    pub(crate) fn or_post(self, path: &str) -> Self {
+        match self {
+            Self::Unlisted => Self::At { method: "POST", path: RoutePath::known(path) },
+            route => route,
+        }
+    }
+
+    fn expand(&self, handler: &Ident) -> TokenStream {
+        let some = quote!(::core::option::Option::Some);
+        let spec = quote!(::session_runtime::__private::RouteSpec);
+        match self {
+            Self::Unlisted => quote!(::core::option::Option::None),
+            Self::Refused => quote!(#some(#spec::REFUSED)),
+            Self::At { method, path } => {
+                let method = format_ident!("{method}");
+                let (text, captures) = (path.as_str(), path.captures());
+                quote! {
+                    #some(#spec {
+                        method: ::session_runtime::__private::Method::#method,
+                        path: #text,
+                        captures: #captures,
+                        handler: ::core::concat!(::core::module_path!(), "::", ::core::stringify!(#handler)),
+                        file: ::core::file!(),
+                        line: ::core::line!(),
+                        column: ::core::column!(),
+                    })
+                }
+            }
+        }
+    }
+}
+
+fn check_method(written: &Ident, errors: &mut Errors) -> Option<&'static str> {
+    let name = written.to_string();
+    let upper = name.to_uppercase();
+    let known = METHODS.iter().copied().find(|method| *method == upper);
+    if known.is_none_or(|method| method != name) {
+        let message = match known.or_else(|| suggest::nearest(&name, &METHODS)) {
+            Some(meant) if known.is_some() => format!("a method is written in capitals\nhelp: `{meant}`"),
+            Some(meant) => format!("unknown method `{name}`\nhelp: did you mean `{meant}`?"),
+            None => format!("unknown method `{name}`\nhelp: one of {}", METHODS.join(", ")),
+        };
+        errors.push(written.span(), message);
+        return None;
+    }
+    known
+}
