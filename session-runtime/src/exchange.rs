@@ -97,7 +97,7 @@ impl Core {
             }
             (decision, Some(row)) if row.handle == token.handle() => {
                 let Some(answer) = decision.answer() else { return Err(Refusal::keeping(foreign_row())) };
-                let tokens = self.tokens(row, answer.access, answer.refresh)?;
+                let tokens = self.tokens(row, answer)?;
                 Ok(Arc::new(Refreshed { tokens }))
             }
             _ => Err(Refusal::keeping(foreign_row())),

@@ -18,7 +18,6 @@ use crate::{
     error::SessionError,
     handle::SessionHandle,
     revocation::Standing,
-    rotation::Access,
     sessions::{ClaimChange, NewSession, Sessions, Tokens},
     store::EndReason,
     token::AccessClaims,
@@ -121,9 +120,7 @@ impl Session {
     async fn change_claims(&self, change: &ClaimChange) -> Result<(), SessionError> {
         let core = self.0.sessions.core();
         let row = core.change_claims(self.handle(), change).await?.ok_or(SessionError::Unauthorised)?;
-        // Of the generation that the request came with: a refresh that went on meanwhile sends its own.
-        let access = Access::Usual { generation: self.0.accepted.claims.generation };
-        self.changes().tokens = Some(core.tokens(&row, access, None)?);
+        self.changes().tokens = Some(core.reissue(&row, &self.0.accepted)?);
         Ok(())
     }
 

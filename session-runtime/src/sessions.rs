@@ -23,7 +23,7 @@ use crate::{
     handle::SessionHandle,
     node_clock::NodeClock,
     revocation::{RevocationSet, Standing},
-    rotation::Access,
+    rotation::{Access, Answer, Link},
     session::{Accepted, Session},
     store::{
         Change, Changed, Creation, DynStore, EndReason, Ended, Fingerprint, NewRow, Origin, Revocation, Row,
@@ -531,11 +531,12 @@ impl Core {
                 limit: self.config.limit,
             };
             // Before the store is asked, so that claims that don't fit leave no session behind.
-            self.mint(&row.clone().into_row(self.clock.now()), Access::Usual { generation: 1 })?;
+            self.mint(&row.clone().into_row(self.clock.now()), 1, 0)?;
             match self.in_time(self.store.create(row)).await? {
                 Creation::Created(row) => {
-                    let tokens =
-                        self.tokens(&row, Access::Usual { generation: 1 }, Some(row.chain.link()))?;
+                    let link = row.chain.link();
+                    let access = Access::Usual { generation: link.generation };
+                    let tokens = self.tokens(&row, Answer { access, refresh: Some(link) })?;
                     self.tell(row.created_at, &row, EventKind::Created);
                     return Ok(tokens);
                 }
@@ -550,40 +551,57 @@ impl Core {
         ))
     }
 
-    /// The tokens of a session, as its row stands.
-    pub(crate) fn tokens(
-        &self,
-        row: &Row,
-        access: Access,
-        refresh: Option<crate::rotation::Link>,
-    ) -> Result<Tokens, SessionError> {
-        let (token, claims) = self.mint(row, access)?;
-        Ok(Tokens {
-            access: token,
+    /// The tokens that a session is answered with, as its row stands.
+    pub(crate) fn tokens(&self, row: &Row, answer: Answer) -> Result<Tokens, SessionError> {
+        let expires_at = self.access_expiry(row, answer.access);
+        let (token, claims) = self.mint(row, answer.access.generation(), expires_at)?;
+        Ok(self.bundle(row, token, claims, answer.refresh))
+    }
+
+    /// An access token with the claims of the row in place of `presented`, and no longer lived: else whoever holds a token
+    /// could go on without ever refreshing.
+    pub(crate) fn reissue(&self, row: &Row, presented: &Accepted) -> Result<Tokens, SessionError> {
+        let AccessClaims { generation, expires_at, .. } = presented.claims;
+        let (token, claims) = self.mint(row, generation, expires_at)?;
+        Ok(self.bundle(row, token, claims, None))
+    }
+
+    fn bundle(&self, row: &Row, access: AccessToken, claims: AccessClaims, refresh: Option<Link>) -> Tokens {
+        Tokens {
+            access,
             refresh: refresh.map(|link| {
                 refresh::issue(&self.keys, row.handle, link.generation, link.parent, &row.salt.0)
             }),
             accepted: Arc::new(Accepted::new(claims)),
             session_expires_at: row.expires_at(),
             persistent: row.persistent,
-        })
+        }
     }
 
-    fn mint(&self, row: &Row, access: Access) -> Result<(AccessToken, AccessClaims), SessionError> {
-        let now = self.clock.now();
+    /// When an access token made now expires, in seconds since the Unix epoch: never after its session.
+    fn access_expiry(&self, row: &Row, access: Access) -> u64 {
         let lifetime = match access {
             Access::Usual { .. } => self.config.access_lifetime - self.jitter(row.handle),
             Access::Short { .. } => self.config.grace.short_access(self.config.access_lifetime),
         };
-        let issued_at = now.as_secs();
+        (self.clock.now().as_secs() + lifetime.as_secs().max(1)).min(row.expires_at().as_secs())
+    }
+
+    fn mint(
+        &self,
+        row: &Row,
+        generation: u32,
+        expires_at: u64,
+    ) -> Result<(AccessToken, AccessClaims), SessionError> {
+        let now = self.clock.now();
         let claims = AccessClaims {
             user: (&*row.user).into(),
-            issued_at,
-            expires_at: (issued_at + lifetime.as_secs().max(1)).min(row.expires_at().as_secs()),
+            issued_at: now.as_secs(),
+            expires_at,
             handle: row.handle,
             tenant: row.tenant.as_deref().unwrap_or(DEFAULT_TENANT).into(),
             auth_time: row.authenticated_at.as_secs(),
-            generation: access.generation(),
+            generation,
             session_created: row.created_at,
             issuer: self.config.issuer.as_deref().map(Into::into),
             audience: self.config.audience.as_deref().map(Into::into),
@@ -631,7 +649,7 @@ impl Core {
             change.clone().carry_out(&mut claims, self.clock.now());
             let changed = Row { claims: write_claims(&claims), ..row.clone() };
             // What no token can carry is refused before it is stored.
-            self.mint(&changed, Access::Usual { generation: row.chain.generation })?;
+            self.mint(&changed, row.chain.generation, 0)?;
             Ok(Change::Claims(changed.claims))
         };
         self.change(handle, &mut step).await
