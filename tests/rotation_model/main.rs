@@ -61,7 +61,7 @@ const LOGOUT: Rotation = Rotation { losses: false, logout: true, reached: &[1, 4
 
 /// A client whose tokens were copied.
 const THIEF: Rotation =
-    Rotation { slots: 2, losses: false, thief: true, reached: &[1, 4, 5, 6, 7, 8, 9, 10, 11], ..HONEST };
+    Rotation { losses: false, thief: true, reached: &[1, 4, 5, 6, 7, 8, 9, 10, 11], ..HONEST };
 
 /// A client whose tokens were copied, and a store that loses writes.
 ///
