@@ -80,7 +80,7 @@ pub mod config;
 pub mod error;
 pub mod event;
 pub mod handle;
-pub mod rotation;
+pub mod token;
 
 mod background;
 mod exchange;
