@@ -270,7 +270,7 @@ fn receive(sessions: &Sessions, parts: &Parts, endpoint: TypeId) -> Passage {
         return refused(sessions, transport, parts, error.into());
     }
     let client = Client {
-        fingerprint: fingerprint(core, &parts.headers),
+        fingerprint: fingerprints(core, &parts.headers).first().copied().unwrap_or_default(),
         origin: origin(parts),
         replaces: access_tokens(core, &parts.headers).find_map(|token| core.named_session(token)),
     };
@@ -293,7 +293,7 @@ async fn exchange(sessions: &Sessions, parts: &Parts, endpoint: TypeId) -> Passa
         Ok(found) => found,
         Err((transport, refusal)) => return refused(sessions, transport, parts, refusal),
     };
-    let by = fingerprint(core, &parts.headers);
+    let by = fingerprints(core, &parts.headers);
     match sessions.exchange(found.token, by).await {
         Ok(refreshed) => {
             let tokens = refreshed.tokens.clone();
@@ -511,10 +511,11 @@ fn check_placement(
     )))
 }
 
-fn fingerprint(core: &Core, headers: &HeaderMap) -> Fingerprint {
+/// The client's fingerprint under each of the operator's keys, the newest first.
+fn fingerprints(core: &Core, headers: &HeaderMap) -> Arc<[Fingerprint]> {
     let parts = (core.config.fingerprint)(headers);
     let parts: Vec<&[u8]> = parts.iter().map(Vec::as_slice).collect();
-    Fingerprint(derived::fingerprint(&core.keys, &parts))
+    derived::fingerprints(&core.keys, &parts).into_iter().map(Fingerprint).collect()
 }
 
 fn origin(parts: &Parts) -> Option<Box<Origin>> {

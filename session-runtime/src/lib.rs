@@ -80,6 +80,11 @@ pub mod config;
 pub mod error;
 pub mod event;
 pub mod handle;
+pub mod rotation;
+pub mod route;
+pub mod session;
+pub mod sessions;
+pub mod store;
 pub mod token;
 
 mod background;

@@ -128,7 +128,8 @@ impl Sessions {
     /// [`SessionError::Unauthorised`], [`SessionError::TokenTheft`], [`SessionError::StoreUnavailable`].
     pub async fn refresh(&self, refresh_token: &str) -> Result<Tokens, SessionError> {
         let opened = refresh::open(&self.0.keys, refresh_token).map_err(|_| SessionError::Unauthorised)?;
-        let refreshed = self.exchange(opened, Fingerprint::default()).await.map_err(Refusal::into_error)?;
+        let refreshed =
+            self.exchange(opened, [Fingerprint::default()].into()).await.map_err(Refusal::into_error)?;
         Ok(refreshed.tokens.clone())
     }
 
@@ -243,7 +244,11 @@ impl Sessions {
         &self.0
     }
 
-    pub(crate) async fn exchange(&self, token: Opened, by: Fingerprint) -> Result<Arc<Refreshed>, Refusal> {
+    pub(crate) async fn exchange(
+        &self,
+        token: Opened,
+        by: Arc<[Fingerprint]>,
+    ) -> Result<Arc<Refreshed>, Refusal> {
         self.0.exchange(token, by).await
     }
 }

@@ -103,6 +103,12 @@ impl AccessToken {
     pub fn expose(&self) -> &str {
         &self.0
     }
+
+    /// The claims as the token carries them, as JSON text.
+    pub(crate) fn payload(&self) -> Vec<u8> {
+        let payload = self.0.split('.').nth(1).unwrap_or_default();
+        BASE64URL.decode(payload).unwrap_or_default()
+    }
 }
 
 impl fmt::Debug for AccessToken {

@@ -11,6 +11,11 @@ use aws_lc_rs::{
         KeyPair as _, ParsedPublicKey, RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_SHA256,
     },
 };
+use axum::{
+    Json,
+    http::header::{ACCESS_CONTROL_ALLOW_ORIGIN, CACHE_CONTROL},
+    response::{IntoResponse, Response},
+};
 use base64::prelude::{BASE64_URL_SAFE_NO_PAD as BASE64URL, Engine as _};
 use rustls_pki_types::pem::{PemObject as _, SectionKind};
 use serde::Serialize;
@@ -374,6 +379,15 @@ impl Jwks {
     /// use.
     pub const fn max_age(&self) -> Duration {
         self.max_age
+    }
+}
+
+/// The document, open to every origin, cached for [`Jwks::max_age`].
+impl IntoResponse for Jwks {
+    fn into_response(self) -> Response {
+        let caching = format!("public, max-age={}", self.max_age.as_secs());
+        ([(CACHE_CONTROL, caching), (ACCESS_CONTROL_ALLOW_ORIGIN, "*".to_owned())], Json(self))
+            .into_response()
     }
 }
 
