@@ -232,8 +232,7 @@ async fn judge(
     }
     check_standing(core.standing(accepted))?;
     let now = core.clock.now();
-    if core.config.when_behind == WhenBehind::FailClosed && core.revoked.behind(now) > core.config.feed_bound
-    {
+    if core.config.when_behind == WhenBehind::FailClosed && core.revoked.behind() > core.config.feed_bound {
         return Err(SessionError::from(StoreError::new("revocations may have been missed")).into());
     }
     if options.check_store && core.live_row(accepted.claims.handle).await?.is_none() {
