@@ -89,7 +89,7 @@ impl Core {
 
     async fn carry_out(self: &Arc<Self>, token: &Opened, by: Arc<[Fingerprint]>) -> Outcome {
         let presented = Link { generation: token.generation(), parent: token.parent() };
-        let (core, proof) = (Arc::clone(self), token.clone());
+        let (core, proof) = (Arc::clone(self), *token);
         let proves = move |salt: &crate::store::Salt| proof.proves(&core.keys, &salt.0);
         let exchange = Exchange::new(token.handle(), presented, self.config.grace, by, proves);
         let rotation = self.in_time(self.store.rotate(exchange)).await?;
