@@ -54,7 +54,10 @@ fn settings_that_cannot_work_are_all_listed_and_nothing_is_served() {
         .unwrap();
     let error = String::from_utf8(output.stderr).unwrap();
     assert!(!output.status.success());
-    assert!(error.contains("`expired_status` is 200") && error.contains("`access_lifetime` is 500ms"), "{error}");
+    assert!(
+        error.contains("`expired_status` is 200") && error.contains("`access_lifetime` is 500ms"),
+        "{error}"
+    );
 }
 
 struct Server {

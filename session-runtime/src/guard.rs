@@ -58,6 +58,10 @@ impl<E, A> Guard<E, A> {
     }
 }
 
+/// Does nothing but to have a wrong first argument refused at its type, in our words.
+#[doc(hidden)]
+pub const fn check_argument<E: Endpoint, A: SessionArgument<E::Kind>>() {}
+
 impl<E, A, S> FromRequestParts<S> for Guard<E, A>
 where
     E: Endpoint,
@@ -94,10 +98,10 @@ where
 
 /// What a handler of kind `K` may take as its first argument.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` can't be the session argument of this handler",
-    label = "not a session argument",
-    note = "the first argument is `Session`, or `Result<Session, SessionError>` to answer refusals itself; \
-            `Option<Session>` with `optional`; `Login` in a `#[login_endpoint]`"
+    message = "`{Self}` is not what this attribute gives to its handler",
+    label = "not a session",
+    note = "the first argument is `Session`, `Option<Session>` with `optional`, `Login` in a login, or a `Result` of \
+            a session with `SessionError`"
 )]
 pub trait SessionArgument<K: Kind>: Sized + Send {
     /// Makes the argument of what was found, or refuses the request.

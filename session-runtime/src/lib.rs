@@ -293,10 +293,10 @@ pub use session_macros::routes;
 pub mod __private {
     pub use crate::{
         Requirement,
-        guard::{Guard, ResponseFuture, respond, theft_answer},
+        guard::{Guard, ResponseFuture, check_argument, respond, theft_answer},
         route::{
-            Endpoint, GuardOptions, Method, Mount, RouteInfo, RouteSpec, TheftHook, Unlisted, Verdict,
-            capacity, kind, mount, routes, verdicts,
+            Endpoint, GuardOptions, Hash, Hashes, Method, Mount, Mounting, RouteInfo, RouteSpec, TheftHook,
+            Unlisted, Verdict, Wild, capacity, conflict, kind, routes, verdicts,
         },
     };
 }
