@@ -143,6 +143,7 @@ impl Outcome {
 
 macro_rules! session_arguments {
     ($($argument:ty: $($kind:ident)|+ = $take:expr;)+) => {$($(
+        #[diagnostic::do_not_recommend]
         impl SessionArgument<crate::route::kind::$kind> for $argument {
             fn take(outcome: Outcome) -> Result<Self, SessionError> {
                 $take(outcome)
