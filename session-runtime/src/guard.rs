@@ -331,22 +331,21 @@ impl Presented {
     /// The token in `Authorization`, else the best of those in cookies. What has not the form of our tokens is not ours.
     fn find(core: &Core, headers: &HeaderMap) -> Result<Option<Self>, Refusal> {
         match header::bearer(headers) {
-            Bearer::One(token) if core.is_access_token(token) => {
-                return Ok(Some(Self {
-                    accepted: core.accept(token),
-                    transport: Transport::Header,
-                    several: false,
-                }));
+            Bearer::One(token) => {
+                if let Some(accepted) = core.accept(token) {
+                    return Ok(Some(Self { accepted, transport: Transport::Header, several: false }));
+                }
             }
             Bearer::Ambiguous => return Err(SessionError::Unauthorised.into()),
-            Bearer::One(_) | Bearer::None => {}
+            Bearer::None => {}
         }
-        let mut cookies = access_cookies(core, headers);
-        let Some(first) = cookies.next() else { return Ok(None) };
-        let mut found = Self { accepted: core.accept(first), transport: Transport::Cookie, several: false };
-        for token in cookies {
+        let cookies = cookie::values(headers, &core.config.cookies.access_name);
+        let mut cookies = cookies.filter_map(|token| core.accept(token));
+        let Some(accepted) = cookies.next() else { return Ok(None) };
+        let mut found = Self { accepted, transport: Transport::Cookie, several: false };
+        for accepted in cookies {
             found.several = true;
-            found.accepted = newer(found.accepted, core.accept(token));
+            found.accepted = newer(found.accepted, accepted);
         }
         Ok(Some(found))
     }
