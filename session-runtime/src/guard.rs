@@ -231,8 +231,8 @@ async fn judge(
         })?;
     }
     check_standing(core.standing(accepted))?;
-    let now = core.clock.now();
-    if core.config.when_behind == WhenBehind::FailClosed && core.revoked.behind(now) > core.config.feed_bound
+    if core.config.when_behind == WhenBehind::FailClosed
+        && core.revoked.behind(core.clock.now()) > core.config.feed_bound
     {
         return Err(SessionError::from(StoreError::new("revocations may have been missed")).into());
     }
@@ -242,7 +242,7 @@ async fn judge(
     let mut failures: Vec<_> =
         requirements.iter().filter_map(|required| required.check(&accepted.application).err()).collect();
     if let Some(max_age) = options.max_auth_age
-        && now.since(accepted.claims.auth_time()) > max_age
+        && core.clock.now().since(accepted.claims.auth_time()) > max_age
     {
         failures.push(ClaimFailure::authentication_too_old(max_age.as_secs()));
     }
