@@ -69,20 +69,21 @@ where
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Response> {
         let sessions = Sessions::from_ref(state);
+        // What few requests need is boxed, here and in `apply`: every request's future has room for its longest way.
         let Passage { outcome, finish } = match <E::Kind as Kind>::KIND {
             RouteKind::Protected | RouteKind::Optional | RouteKind::Logout | RouteKind::Public => {
                 let is_logout = <E::Kind as Kind>::KIND == RouteKind::Logout;
                 admit(&sessions, parts, &E::GUARD, E::requirements(), is_logout).await
             }
             RouteKind::Login => receive(&sessions, parts, TypeId::of::<E>()),
-            RouteKind::Refresh => exchange(&sessions, parts, TypeId::of::<E>()).await,
+            RouteKind::Refresh => Box::pin(exchange(&sessions, parts, TypeId::of::<E>())).await,
         };
         if let Outcome::Refused(SessionError::TokenTheft { user_id, session_handle, kind }) = &outcome
             && let Some(hook) = E::on_theft()
         {
             let theft = Theft { user_id: Arc::clone(user_id), session_handle: *session_handle, kind: *kind };
             if let Some(answer) = hook(theft).await {
-                return Err(finish.apply(answer).await);
+                return Err(Box::pin(finish.apply(answer)).await);
             }
         }
         match A::take(outcome) {
@@ -236,7 +237,7 @@ async fn judge(
     {
         return Err(SessionError::from(StoreError::new("revocations may have been missed")).into());
     }
-    if options.check_store && core.live_row(accepted.claims.handle).await?.is_none() {
+    if options.check_store && Box::pin(core.live_row(accepted.claims.handle)).await?.is_none() {
         return Err(Refusal::clearing(SessionError::Unauthorised));
     }
     let mut failures: Vec<_> =
@@ -580,8 +581,10 @@ impl Finish {
                 self.take_changes(session.take_changes());
                 None
             }
-            Work::Login(staged, client) if succeeded => self.commit(staged.take(), client).await.err(),
-            Work::Logout(session) if succeeded => self.log_out(&session, &mut response).await.err(),
+            Work::Login(staged, client) if succeeded => {
+                Box::pin(self.commit(staged.take(), client)).await.err()
+            }
+            Work::Logout(session) if succeeded => Box::pin(self.log_out(&session, &mut response)).await.err(),
             Work::Login(..) | Work::Logout(_) => None,
         };
         match failed {
