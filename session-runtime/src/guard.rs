@@ -73,20 +73,21 @@ where
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Response> {
         let sessions = Sessions::from_ref(state);
+        // What few requests need is boxed, here and in `apply`: every request's future has room for its longest way.
         let Passage { outcome, finish } = match <E::Kind as Kind>::KIND {
             RouteKind::Protected | RouteKind::Optional | RouteKind::Logout | RouteKind::Public => {
                 let is_logout = <E::Kind as Kind>::KIND == RouteKind::Logout;
                 admit(&sessions, parts, &E::GUARD, E::requirements(), is_logout).await
             }
             RouteKind::Login => receive(&sessions, parts, TypeId::of::<E>()),
-            RouteKind::Refresh => exchange(&sessions, parts, TypeId::of::<E>()).await,
+            RouteKind::Refresh => Box::pin(exchange(&sessions, parts, TypeId::of::<E>())).await,
         };
         if let Outcome::Refused(SessionError::TokenTheft { user_id, session_handle, kind }) = &outcome
             && let Some(hook) = E::on_theft()
         {
             let theft = Theft { user_id: Arc::clone(user_id), session_handle: *session_handle, kind: *kind };
             if let Some(answer) = hook(theft).await {
-                return Err(finish.apply(answer).await);
+                return Err(Box::pin(finish.apply(answer)).await);
             }
         }
         match A::take(outcome) {
@@ -236,17 +237,16 @@ async fn judge(
         })?;
     }
     check_standing(core.standing(accepted))?;
-    let now = core.clock.now();
     if core.config.when_behind == WhenBehind::FailClosed && core.revoked.behind() > core.config.feed_bound {
         return Err(SessionError::from(StoreError::new("revocations may have been missed")).into());
     }
-    if options.check_store && core.live_row(accepted.claims.handle).await?.is_none() {
+    if options.check_store && Box::pin(core.live_row(accepted.claims.handle)).await?.is_none() {
         return Err(Refusal::clearing(SessionError::Unauthorised));
     }
     let mut failures: Vec<_> =
         requirements.iter().filter_map(|required| required.check(&accepted.application).err()).collect();
     if let Some(max_age) = options.max_auth_age
-        && now.since(accepted.claims.auth_time()) > max_age
+        && core.clock.now().since(accepted.claims.auth_time()) > max_age
     {
         failures.push(ClaimFailure::authentication_too_old(max_age.as_secs()));
     }
@@ -335,22 +335,21 @@ impl Presented {
     /// The token in `Authorization`, else the best of those in cookies. What has not the form of our tokens is not ours.
     fn find(core: &Core, headers: &HeaderMap) -> Result<Option<Self>, Refusal> {
         match header::bearer(headers) {
-            Bearer::One(token) if core.is_access_token(token) => {
-                return Ok(Some(Self {
-                    accepted: core.accept(token),
-                    transport: Transport::Header,
-                    several: false,
-                }));
+            Bearer::One(token) => {
+                if let Some(accepted) = core.accept(token) {
+                    return Ok(Some(Self { accepted, transport: Transport::Header, several: false }));
+                }
             }
             Bearer::Ambiguous => return Err(SessionError::Unauthorised.into()),
-            Bearer::One(_) | Bearer::None => {}
+            Bearer::None => {}
         }
-        let mut cookies = access_cookies(core, headers);
-        let Some(first) = cookies.next() else { return Ok(None) };
-        let mut found = Self { accepted: core.accept(first), transport: Transport::Cookie, several: false };
-        for token in cookies {
+        let cookies = cookie::values(headers, &core.config.cookies.access_name);
+        let mut cookies = cookies.filter_map(|token| core.accept(token));
+        let Some(accepted) = cookies.next() else { return Ok(None) };
+        let mut found = Self { accepted, transport: Transport::Cookie, several: false };
+        for accepted in cookies {
             found.several = true;
-            found.accepted = newer(found.accepted, core.accept(token));
+            found.accepted = newer(found.accepted, accepted);
         }
         Ok(Some(found))
     }
@@ -586,8 +585,10 @@ impl Finish {
                 self.take_changes(session.take_changes());
                 None
             }
-            Work::Login(staged, client) if succeeded => self.commit(staged.take(), client).await.err(),
-            Work::Logout(session) if succeeded => self.log_out(&session, &mut response).await.err(),
+            Work::Login(staged, client) if succeeded => {
+                Box::pin(self.commit(staged.take(), client)).await.err()
+            }
+            Work::Logout(session) if succeeded => Box::pin(self.log_out(&session, &mut response)).await.err(),
             Work::Login(..) | Work::Logout(_) => None,
         };
         match failed {

@@ -34,7 +34,7 @@ pub(crate) enum Standing {
 #[derive(Debug)]
 pub(crate) struct RevocationSet {
     retention: Duration,
-    sessions: papaya::HashMap<SessionHandle, Entry>,
+    sessions: papaya::HashMap<SessionHandle, Entry, foldhash::fast::RandomState>,
     users: papaya::HashMap<Arc<str>, Mark>,
     waiting: Mutex<HashMap<SessionHandle, Weak<Notify>>>,
     /// When the feed was last known to be complete, in milliseconds after `started`.
@@ -59,7 +59,7 @@ impl RevocationSet {
     pub(crate) fn new(retention: Duration) -> Self {
         Self {
             retention,
-            sessions: papaya::HashMap::new(),
+            sessions: papaya::HashMap::default(),
             users: papaya::HashMap::new(),
             waiting: Mutex::default(),
             heard_at: AtomicU64::new(0),

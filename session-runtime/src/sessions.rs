@@ -108,7 +108,7 @@ impl Sessions {
     ///
     /// [`SessionError::TryRefreshToken`] and [`SessionError::Unauthorised`].
     pub fn verify(&self, access_token: &str) -> Result<Session, SessionError> {
-        let accepted = self.0.accept(access_token)?;
+        let accepted = self.0.accept(access_token).unwrap_or(Err(SessionError::TryRefreshToken))?;
         match self.0.standing(&accepted) {
             Standing::Live => {}
             Standing::Replaced => return Err(SessionError::TryRefreshToken),
@@ -448,21 +448,23 @@ pub(crate) struct Core {
 /// The way of an access token.
 impl Core {
     /// The session that an access token speaks of, if the token is valid; from the cache if it was seen before.
-    pub(crate) fn accept(&self, token: &str) -> Result<Arc<Accepted>, SessionError> {
+    ///
+    /// `None` where the text is no access token of ours by its form.
+    pub(crate) fn accept(&self, token: &str) -> Option<Result<Arc<Accepted>, SessionError>> {
         let now = self.clock.now();
         if let Some(accepted) = self.cached(token, now) {
-            return Ok(accepted);
+            return Some(Ok(accepted));
         }
         match self.verify(token, now) {
             Ok(claims) => {
                 let accepted = Arc::new(Accepted::new(claims));
                 self.cache.insert(token.into(), Arc::clone(&accepted));
-                Ok(accepted)
+                Some(Ok(accepted))
             }
-            Err(error) => {
+            Err(error) => access::looks_like_ours(&self.keys, token, now).then(|| {
                 tracing::debug!(%error, "access token refused");
                 Err(SessionError::TryRefreshToken)
-            }
+            }),
         }
     }
 
