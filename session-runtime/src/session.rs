@@ -18,7 +18,6 @@ use crate::{
     error::SessionError,
     handle::SessionHandle,
     revocation::Standing,
-    rotation::Access,
     sessions::{ClaimChange, NewSession, Sessions, Tokens},
     store::EndReason,
     token::AccessClaims,
@@ -98,7 +97,7 @@ impl Session {
         self.current().application.clone()
     }
 
-    /// Sets a claim, and sends the client an access token with it on this response.
+    /// Sets a claim, and sends the client an access token with it on this response. It expires when the one before would have.
     ///
     /// # Errors
     ///
@@ -121,9 +120,8 @@ impl Session {
     async fn change_claims(&self, change: &ClaimChange) -> Result<(), SessionError> {
         let core = self.0.sessions.core();
         let row = core.change_claims(self.handle(), change).await?.ok_or(SessionError::Unauthorised)?;
-        // Of the generation that the request came with: a refresh that went on meanwhile sends its own.
-        let access = Access::Usual { generation: self.0.accepted.claims.generation };
-        self.changes().tokens = Some(core.tokens(&row, access, None)?);
+        // In the place of the token that the request came with: a refresh that went on meanwhile sends its own.
+        self.changes().tokens = Some(core.renewed(&row, &self.0.accepted.claims)?);
         Ok(())
     }
 

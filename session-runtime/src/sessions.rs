@@ -531,7 +531,8 @@ impl Core {
                 limit: self.config.limit,
             };
             // Before the store is asked, so that claims that don't fit leave no session behind.
-            self.mint(&row.clone().into_row(self.clock.now()), Access::Usual { generation: 1 })?;
+            let draft = row.clone().into_row(self.clock.now());
+            self.mint(&draft, Access::Usual { generation: 1 }, Timestamp::MAX)?;
             match self.in_time(self.store.create(row)).await? {
                 Creation::Created(row) => {
                     let tokens =
@@ -557,19 +558,41 @@ impl Core {
         access: Access,
         refresh: Option<crate::rotation::Link>,
     ) -> Result<Tokens, SessionError> {
-        let (token, claims) = self.mint(row, access)?;
+        let mut tokens = self.access_tokens(row, access, Timestamp::MAX)?;
+        tokens.refresh = refresh
+            .map(|link| refresh::issue(&self.keys, row.handle, link.generation, link.parent, &row.salt.0));
+        Ok(tokens)
+    }
+
+    /// An access token of the session as its row stands, in the place of `former`, and of the generation that `former` has.
+    ///
+    /// It does not live longer: who stole an access token must not get another by having a claim changed.
+    pub(crate) fn renewed(&self, row: &Row, former: &AccessClaims) -> Result<Tokens, SessionError> {
+        self.access_tokens(row, Access::Usual { generation: former.generation }, former.expires_at())
+    }
+
+    fn access_tokens(
+        &self,
+        row: &Row,
+        access: Access,
+        not_after: Timestamp,
+    ) -> Result<Tokens, SessionError> {
+        let (token, claims) = self.mint(row, access, not_after)?;
         Ok(Tokens {
             access: token,
-            refresh: refresh.map(|link| {
-                refresh::issue(&self.keys, row.handle, link.generation, link.parent, &row.salt.0)
-            }),
+            refresh: None,
             accepted: Arc::new(Accepted::new(claims)),
             session_expires_at: row.expires_at(),
             persistent: row.persistent,
         })
     }
 
-    fn mint(&self, row: &Row, access: Access) -> Result<(AccessToken, AccessClaims), SessionError> {
+    fn mint(
+        &self,
+        row: &Row,
+        access: Access,
+        not_after: Timestamp,
+    ) -> Result<(AccessToken, AccessClaims), SessionError> {
         let now = self.clock.now();
         let lifetime = match access {
             Access::Usual { .. } => self.config.access_lifetime - self.jitter(row.handle),
@@ -579,7 +602,8 @@ impl Core {
         let claims = AccessClaims {
             user: (&*row.user).into(),
             issued_at,
-            expires_at: (issued_at + lifetime.as_secs().max(1)).min(row.expires_at().as_secs()),
+            expires_at: (issued_at + lifetime.as_secs().max(1))
+                .min(row.expires_at().min(not_after).as_secs()),
             handle: row.handle,
             tenant: row.tenant.as_deref().unwrap_or(DEFAULT_TENANT).into(),
             auth_time: row.authenticated_at.as_secs(),
@@ -631,7 +655,7 @@ impl Core {
             change.clone().carry_out(&mut claims, self.clock.now());
             let changed = Row { claims: write_claims(&claims), ..row.clone() };
             // What no token can carry is refused before it is stored.
-            self.mint(&changed, Access::Usual { generation: row.chain.generation })?;
+            self.mint(&changed, Access::Usual { generation: row.chain.generation }, Timestamp::MAX)?;
             Ok(Change::Claims(changed.claims))
         };
         self.change(handle, &mut step).await
