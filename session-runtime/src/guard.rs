@@ -419,7 +419,7 @@ fn find_refresh_token(core: &Core, parts: &Parts) -> Result<FoundRefreshToken, (
     let cookies: Vec<&str> = cookie::values(headers, &core.config.cookies.refresh_name).collect();
     if cookies.is_empty() {
         // Nothing to clear: a login in another tab may just be setting cookies.
-        let junk = matches!(header::bearer(headers), Bearer::One(_));
+        let junk = matches!(header::bearer(headers), Bearer::One(text) if !core.is_access_token(text));
         let refusal = if junk { Refusal::clearing } else { Refusal::keeping };
         let transport = if junk { Transport::Header } else { core.config.transport };
         return Err((transport, refusal(SessionError::Unauthorised)));

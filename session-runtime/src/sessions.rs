@@ -571,12 +571,7 @@ impl Core {
         self.access_tokens(row, Access::Usual { generation: former.generation }, former.expires_at())
     }
 
-    fn access_tokens(
-        &self,
-        row: &Row,
-        access: Access,
-        not_after: Timestamp,
-    ) -> Result<Tokens, SessionError> {
+    fn access_tokens(&self, row: &Row, access: Access, not_after: Timestamp) -> Result<Tokens, SessionError> {
         let (token, claims) = self.mint(row, access, not_after)?;
         Ok(Tokens {
             access: token,
