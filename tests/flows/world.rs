@@ -83,13 +83,14 @@ impl World {
         self.clock.advance(by);
     }
 
-    /// Lets the runtime's own tasks go on until `condition` holds.
+    /// Lets the runtime's own tasks, and its paused time, go on until `condition` holds.
     pub(crate) async fn until(&self, condition: impl AsyncFn() -> bool) {
-        for _ in 0..10_000 {
+        for _ in 0..1000 {
             if condition().await {
                 return;
             }
-            tokio::task::yield_now().await;
+            self.settle().await;
+            tokio::time::advance(10 * MS).await;
         }
         panic!("what was waited for never came");
     }
