@@ -572,7 +572,8 @@ impl Finish {
     async fn apply(mut self, mut response: Response) -> Response {
         let statuses = &self.sessions.core().config.statuses;
         if let Some(Refused(error)) = response.extensions_mut().remove() {
-            *response.status_mut() = error.status(statuses);
+            error.configure(statuses, &mut response);
+            error.log_misconfiguration();
         }
         let succeeded = response.status().as_u16() < 400;
         let failed = match std::mem::replace(&mut self.work, Work::Nothing) {
@@ -586,7 +587,10 @@ impl Finish {
             Work::Login(..) | Work::Logout(_) => None,
         };
         match failed {
-            Some(error) => self.refuse(&error),
+            Some(error) => {
+                error.log_misconfiguration();
+                self.refuse(&error)
+            }
             None => self.write(response),
         }
     }
