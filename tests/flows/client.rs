@@ -32,8 +32,14 @@ pub(crate) struct Client {
 impl Client {
     /// A browser on a page of the application's own.
     pub(crate) fn new(app: Router) -> Self {
-        let client =
-            Self { app, jar: Vec::new(), access: None, refresh: None, anti_csrf: None, headers: HeaderMap::new() };
+        let client = Self {
+            app,
+            jar: Vec::new(),
+            access: None,
+            refresh: None,
+            anti_csrf: None,
+            headers: HeaderMap::new(),
+        };
         client.with("sec-fetch-site", "same-origin").with("user-agent", "Test/1.0")
     }
 
@@ -48,6 +54,11 @@ impl Client {
     pub(crate) fn without(mut self, name: &'static str) -> Self {
         self.headers.remove(name);
         self
+    }
+
+    /// Sends to another application, or another node, from now on.
+    pub(crate) fn at(self, app: Router) -> Self {
+        Self { app, ..self }
     }
 
     /// Has the tokens sent in headers.
@@ -98,7 +109,8 @@ impl Client {
         }
         let bearer = if path.ends_with("/refresh") { &self.refresh } else { &self.access };
         if let Some(token) = bearer {
-            headers.insert(AUTHORIZATION, HeaderValue::from_str(&format!("Bearer {token}")).expect("a token"));
+            headers
+                .insert(AUTHORIZATION, HeaderValue::from_str(&format!("Bearer {token}")).expect("a token"));
         }
         if let Some(token) = &self.anti_csrf {
             headers.insert("anti-csrf", HeaderValue::from_str(token).expect("a token"));
@@ -149,7 +161,8 @@ impl Client {
                 self.jar.push(cookie);
             }
         }
-        let said = |name| answer.header(name).map(|value| Some(value.to_owned()).filter(|value| !value.is_empty()));
+        let said =
+            |name| answer.header(name).map(|value| Some(value.to_owned()).filter(|value| !value.is_empty()));
         if let Some(token) = said("st-access-token") {
             self.access = token;
         }
@@ -193,7 +206,12 @@ impl Answer {
     /// The status and the `session-error` header.
     #[track_caller]
     pub(crate) fn assert_refused(&self, status: u16, reason: &str) -> &Self {
-        assert_eq!((self.status.as_u16(), self.header("session-error")), (status, Some(reason)), "{}", self.text());
+        assert_eq!(
+            (self.status.as_u16(), self.header("session-error")),
+            (status, Some(reason)),
+            "{}",
+            self.text()
+        );
         self
     }
 
@@ -229,7 +247,9 @@ impl Answer {
     /// The refresh token on this answer, by cookie or header.
     pub(crate) fn refresh_token(&self) -> Option<String> {
         let cookie = self.cookie(REFRESH_COOKIE).map(|cookie| cookie.value);
-        cookie.or_else(|| self.header("st-refresh-token").map(str::to_owned)).filter(|token| !token.is_empty())
+        cookie
+            .or_else(|| self.header("st-refresh-token").map(str::to_owned))
+            .filter(|token| !token.is_empty())
     }
 
     /// The payload of the access token on this answer, by cookie or header.

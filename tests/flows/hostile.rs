@@ -40,7 +40,11 @@ impl Place {
     }
 }
 
-fn request(method: Method, path: &str, headers: impl IntoIterator<Item = (HeaderName, HeaderValue)>) -> Request<Body> {
+fn request(
+    method: Method,
+    path: &str,
+    headers: impl IntoIterator<Item = (HeaderName, HeaderValue)>,
+) -> Request<Body> {
     let mut request = Request::new(Body::empty());
     *request.method_mut() = method;
     *request.uri_mut() = path.parse().unwrap();
@@ -81,7 +85,10 @@ fn assert_refused(answers: &[Answer], case: &str) {
         assert_eq!(answer.status, 401, "{case}");
         assert_eq!(answer.cookie_names().0, [""; 0], "{case}");
         assert_eq!(answer.access(), None, "{case}");
-        assert!(matches!(answer.header("session-error"), Some("unauthorised" | "try_refresh_token")), "{case}");
+        assert!(
+            matches!(answer.header("session-error"), Some("unauthorised" | "try_refresh_token")),
+            "{case}"
+        );
         assert!(answer.json()["message"].is_string());
     }
 }
@@ -93,8 +100,14 @@ fn damaged(token: &str) -> Vec<String> {
         let other = if &token[at..=at] == "A" { "B" } else { "A" };
         format!("{}{other}{}", &token[..at], &token[at + 1..])
     });
-    let longer = ["A", "=", ".", ".A", "AAAA", " ", "\t", ",", ";", "\"", "%00"].map(|tail| format!("{token}{tail}"));
-    let quoted = [format!("\"{token}\""), format!("{token},{token}"), format!("{token}.{token}"), token.to_uppercase()];
+    let longer =
+        ["A", "=", ".", ".A", "AAAA", " ", "\t", ",", ";", "\"", "%00"].map(|tail| format!("{token}{tail}"));
+    let quoted = [
+        format!("\"{token}\""),
+        format!("{token},{token}"),
+        format!("{token}.{token}"),
+        token.to_uppercase(),
+    ];
     cuts.chain(flips).chain(longer).chain(quoted).collect()
 }
 
@@ -204,7 +217,9 @@ async fn times_of_the_wrong_type_or_size_open_nothing() {
     let mut parts = token.split('.');
     let (header, _, signature) = (parts.next().unwrap(), parts.next(), parts.next().unwrap());
     for member in ["exp", "iat", "auth_time", "nbf"] {
-        for value in [json!("9999999999"), json!(9_999_999_999.5), json!(-1), json!(null), json!([]), json!(1e300)] {
+        for value in
+            [json!("9999999999"), json!(9_999_999_999.5), json!(-1), json!(null), json!([]), json!(1e300)]
+        {
             let mut forged = payload_of(&token);
             forged[member] = value;
             let payload = BASE64_URL_SAFE_NO_PAD.encode(forged.to_string());
@@ -220,7 +235,9 @@ async fn ten_megabytes_are_no_token() {
     let token = world.login("alice").await.access_token();
     let (header, _) = token.split_once('.').unwrap();
     let size = 10 << 20;
-    for text in ["A".repeat(size), format!("{header}.{}.A", "A".repeat(size)), ".".repeat(size), " ".repeat(size)] {
+    for text in
+        ["A".repeat(size), format!("{header}.{}.A", "A".repeat(size)), ".".repeat(size), " ".repeat(size)]
+    {
         assert_refused(&as_access_token(&world, text.as_bytes()).await, "10 MB");
         assert_refused(&as_refresh_token(&world, text.as_bytes()).await, "10 MB");
     }
@@ -272,12 +289,16 @@ async fn two_refresh_tokens_in_headers_are_none() {
 async fn a_cookie_counts_under_its_exact_name_only() {
     let world = World::new().await;
     let token = world.login("alice").await.access_token();
-    for name in ["saccesstoken", "SACCESSTOKEN", "sAccessToken2", "__Host-sAccessToken", "$sAccessToken", "", "s"] {
+    for name in
+        ["saccesstoken", "SACCESSTOKEN", "sAccessToken2", "__Host-sAccessToken", "$sAccessToken", "", "s"]
+    {
         let header = HeaderValue::from_str(&format!("{name}={token}")).unwrap();
         let answer = send(&world.app, request(Method::GET, "/me", [(COOKIE, header)])).await;
         answer.assert_refused(401, "unauthorised").assert_keeps_tokens();
     }
-    for written in [format!("$Version=1; {ACCESS_COOKIE}=\"{token}\""), format!("{ACCESS_COOKIE} = {token}"), token] {
+    for written in
+        [format!("$Version=1; {ACCESS_COOKIE}=\"{token}\""), format!("{ACCESS_COOKIE} = {token}"), token]
+    {
         let header = HeaderValue::from_str(&written).unwrap();
         let answer = send(&world.app, request(Method::GET, "/me", [(COOKIE, header)])).await;
         answer.assert_refused(401, "unauthorised").assert_keeps_tokens();

@@ -117,7 +117,8 @@ async fn a_route_can_ask_for_a_recent_authentication_and_a_refresh_is_none() {
 
 #[tokio::test(start_paused = true)]
 async fn a_login_beyond_the_limit_ends_the_oldest_session() {
-    let limit = |max| World::with(move |settings| settings.max_sessions_per_user(max, BeyondLimit::EvictOldest));
+    let limit =
+        |max| World::with(move |settings| settings.max_sessions_per_user(max, BeyondLimit::EvictOldest));
     let world = limit(2).await;
     let mut events = world.sessions.events();
     let mut first = world.login("alice").await;

@@ -65,7 +65,10 @@ async fn a_login_makes_a_session_and_sends_its_tokens() {
     assert_eq!(answer.front_token()["up"]["role"], json!({ "v": ["admin"], "t": BEGINNING.as_millis() }));
     assert_eq!(answer.header("cache-control"), Some("no-store"));
     let me = client.get("/me").await.json();
-    assert_eq!((&me["user"], &me["roles"], &me["tenant"]), (&json!("alice"), &json!(["admin"]), &json!("public")));
+    assert_eq!(
+        (&me["user"], &me["roles"], &me["tenant"]),
+        (&json!("alice"), &json!(["admin"]), &json!("public"))
+    );
     assert_eq!(me["handle"], client.handle().to_string());
 }
 
@@ -131,10 +134,10 @@ async fn a_superseded_token_that_comes_back_is_theft_and_ends_the_session() {
     let event = next_end(&mut events).await;
     assert_eq!((&*event.user, event.handle), ("theft-plain", handle));
     assert!(matches!(event.kind, EventKind::Theft { kind: TheftKind::Superseded, reused_by: Some(_), .. }));
-    assert_eq!(*ALARMS.lock().unwrap().iter().rfind(|(user, _)| user == "theft-plain").unwrap(), (
-        "theft-plain".to_owned(),
-        handle
-    ));
+    assert_eq!(
+        *ALARMS.lock().unwrap().iter().rfind(|(user, _)| user == "theft-plain").unwrap(),
+        ("theft-plain".to_owned(), handle)
+    );
 }
 
 #[tokio::test(start_paused = true)]
@@ -293,7 +296,11 @@ async fn a_claim_change_never_makes_an_access_token_live_longer() {
     let expiry = payload_of(&thief.access_token())["exp"].clone();
     world.advance(ACCESS - G);
     let answer = thief.post("/role", &json!(["admin"])).await;
-    assert_eq!(answer.assert_ok().access().unwrap()["exp"], expiry, "who holds an access token has it for A at most");
+    assert_eq!(
+        answer.assert_ok().access().unwrap()["exp"],
+        expiry,
+        "who holds an access token has it for A at most"
+    );
 }
 
 #[tokio::test(start_paused = true)]

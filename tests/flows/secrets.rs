@@ -196,7 +196,8 @@ async fn no_public_type_or_error_shows_a_piece_of_a_token_or_key() {
     secrets.texts.insert(KEYS.to_owned());
     secrets.bytes.insert(BASE64_STANDARD.decode(KEYS).unwrap());
 
-    let tokens = world.sessions.create(NewSession::new("alice").claim(Role, vec!["admin".into()])).await.unwrap();
+    let tokens =
+        world.sessions.create(NewSession::new("alice").claim(Role, vec!["admin".into()])).await.unwrap();
     secrets.texts.insert(tokens.access().expose().to_owned());
     secrets.texts.insert(tokens.refresh().unwrap().expose().to_owned());
     let session = world.sessions.verify(&client.access_token()).unwrap();

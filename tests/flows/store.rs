@@ -59,6 +59,7 @@ pub(crate) enum Fault {
 #[derive(Clone)]
 pub(crate) struct ObservedStore {
     inner: MemoryStore,
+    is_ephemeral: bool,
     state: Arc<Mutex<State>>,
 }
 
@@ -70,12 +71,17 @@ struct State {
 
 impl ObservedStore {
     pub(crate) fn new(clock: &Clock) -> Self {
-        Self { inner: MemoryStore::with_clock(clock.clone()), state: Arc::default() }
+        Self { inner: MemoryStore::with_clock(clock.clone()), is_ephemeral: true, state: Arc::default() }
     }
 
     /// The same sessions, seen by another node: counts and faults are its own.
     pub(crate) fn of_another_node(&self) -> Self {
-        Self { inner: self.inner.clone(), state: Arc::default() }
+        Self { state: Arc::default(), ..self.clone() }
+    }
+
+    /// Claims that its sessions outlive the process.
+    pub(crate) fn that_outlives_the_process(self) -> Self {
+        Self { is_ephemeral: false, ..self }
     }
 
     pub(crate) fn break_down(&self, operation: Operation, fault: Fault) {
@@ -151,7 +157,7 @@ impl SessionStore for ObservedStore {
     }
 
     fn is_ephemeral(&self) -> bool {
-        self.inner.is_ephemeral()
+        self.is_ephemeral
     }
 
     async fn create(&self, new: NewRow) -> Result<Creation, StoreError> {

@@ -107,7 +107,8 @@ async fn of_several_access_cookies_the_newest_valid_one_counts() {
 #[tokio::test(start_paused = true)]
 async fn where_several_cookies_of_one_name_are_seen_those_of_older_domains_are_removed() {
     let older = [Some("old.example.com"), None];
-    let world = World::with(move |settings| settings.cookie_domain("example.com").older_cookie_domains(older)).await;
+    let world =
+        World::with(move |settings| settings.cookie_domain("example.com").older_cookie_domains(older)).await;
     let client = world.login("alice").await;
     let (access, refresh) = (client.access_token(), client.refresh_token());
     let one = get_me(&world, &[cookies(&[(ACCESS_COOKIE, &access)])]).await;
@@ -157,7 +158,9 @@ async fn of_two_sessions_refresh_cookies_that_of_the_access_token_counts() {
     let (a, b) = (alice.refresh_token(), bob.refresh_token());
     for client in [&alice, &bob] {
         let user = payload_of(&client.access_token())["sub"].as_str().unwrap().to_owned();
-        for pairs in [[(REFRESH_COOKIE, &*a), (REFRESH_COOKIE, &*b)], [(REFRESH_COOKIE, &*b), (REFRESH_COOKIE, &*a)]] {
+        for pairs in
+            [[(REFRESH_COOKIE, &*a), (REFRESH_COOKIE, &*b)], [(REFRESH_COOKIE, &*b), (REFRESH_COOKIE, &*a)]]
+        {
             // The access token has expired, and still names its session.
             let named = [cookies(&[(ACCESS_COOKIE, &client.access_token()), pairs[0], pairs[1]])];
             assert_eq!(post_refresh(&world, &named).await.assert_ok().text(), user);
@@ -188,7 +191,10 @@ async fn a_junk_refresh_token_is_cleared_in_the_modes_that_carried_it_without_a_
     let by_header = post_refresh(&world, &[("st-refresh-token", "junk".into())]).await;
     by_header.assert_refused(401, "unauthorised");
     assert_eq!(by_header.header("front-token"), Some("remove"));
-    assert_eq!((by_header.header("st-access-token"), by_header.header("st-refresh-token")), (Some(""), Some("")));
+    assert_eq!(
+        (by_header.header("st-access-token"), by_header.header("st-refresh-token")),
+        (Some(""), Some(""))
+    );
     assert!(by_header.cookies().is_empty());
 
     let both = [("st-refresh-token", "junk".into()), cookies(&[(REFRESH_COOKIE, "junk")])];
@@ -220,7 +226,9 @@ async fn a_client_can_do_all_of_it_in_header_mode() {
     client.get("/me").await.assert_ok();
     client.post("/note", &json!("milk")).await.assert_ok();
     let claim = client.post("/role", &json!(["admin"])).await;
-    assert!(claim.assert_ok().header("st-access-token").is_some() && claim.header("st-refresh-token").is_none());
+    assert!(
+        claim.assert_ok().header("st-access-token").is_some() && claim.header("st-refresh-token").is_none()
+    );
     client.get("/admin").await.assert_ok();
 
     world.advance(ACCESS);
@@ -230,7 +238,9 @@ async fn a_client_can_do_all_of_it_in_header_mode() {
     assert!(refresh.header("st-access-token").is_some() && refresh.header("st-refresh-token").is_some());
     world.advance(MS);
     let kept = client.refresh().await;
-    assert!(kept.assert_ok().header("st-access-token").is_some() && kept.header("st-refresh-token").is_none());
+    assert!(
+        kept.assert_ok().header("st-access-token").is_some() && kept.header("st-refresh-token").is_none()
+    );
 
     let logout = client.logout().await;
     assert_eq!((logout.header("st-access-token"), logout.header("st-refresh-token")), (Some(""), Some("")));
@@ -309,7 +319,9 @@ async fn headers_are_added_to_those_of_the_application() {
 async fn every_answer_that_depends_on_the_session_says_so_to_caches() {
     let world = World::new().await;
     let mut client = world.login("alice").await;
-    for answer in [client.get("/me").await, world.browser().get("/me").await, world.browser().get("/maybe").await] {
+    for answer in
+        [client.get("/me").await, world.browser().get("/me").await, world.browser().get("/maybe").await]
+    {
         assert_eq!(answer.header("vary"), Some("Cookie, Authorization"));
     }
 }
@@ -399,7 +411,9 @@ async fn by_default_only_the_applications_own_pages_can_change_anything() {
     ];
     let sending = |headers: Headers| {
         move |client: Client| {
-            headers.iter().fold(client.without("sec-fetch-site"), |client, (name, value)| client.with(name, value))
+            headers
+                .iter()
+                .fold(client.without("sec-fetch-site"), |client, (name, value)| client.with(name, value))
         }
     };
     for headers in passing {

@@ -97,7 +97,8 @@ impl World {
 
     /// Waits until the store knows that the session's current refresh token is in use.
     pub(crate) async fn until_used(&self, handle: SessionHandle) {
-        self.until(async || self.store.row(handle).await.is_some_and(|row| row.chain.used_at.is_some())).await;
+        self.until(async || self.store.row(handle).await.is_some_and(|row| row.chain.used_at.is_some()))
+            .await;
     }
 
     /// Waits until the store knows that the session has ended.
