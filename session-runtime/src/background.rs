@@ -48,9 +48,11 @@ pub(crate) async fn start(
 
 async fn follow_feed(core: Weak<Core>, mut cursor: Cursor) {
     while let Some(alive) = core.upgrade() {
-        let (store, patience) = (Arc::clone(&alive.store), FEED_WAIT + alive.config.store_timeout);
+        // A quiet feed is heard from several times within the bound, or it would count as interrupted.
+        let wait = FEED_WAIT.min(alive.config.feed_bound / 4);
+        let (store, patience) = (Arc::clone(&alive.store), wait + alive.config.store_timeout);
         drop(alive);
-        let batch = tokio::time::timeout(patience, store.revocations(cursor, FEED_WAIT)).await;
+        let batch = tokio::time::timeout(patience, store.revocations(cursor, wait)).await;
         let Some(core) = core.upgrade() else { return };
         match batch {
             Ok(Ok(batch)) => {

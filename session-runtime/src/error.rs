@@ -146,16 +146,30 @@ impl SessionError {
             Self::Misconfigured(_) => json!({ "message": "internal server error" }),
             other => json!({ "message": other.to_string() }),
         };
-        let mut response = (self.status(statuses), Json(body)).into_response();
+        let mut response = Json(body).into_response();
+        self.configure(statuses, &mut response);
         let headers = response.headers_mut();
         headers.insert(Self::REASON_HEADER, HeaderValue::from_static(self.reason()));
         if let Some(challenge) = self.challenge() {
             headers.insert(header::WWW_AUTHENTICATE, challenge);
         }
-        if let Self::StoreUnavailable(_) = self {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from(statuses.retry_after.as_secs().max(1)));
-        }
         response
+    }
+
+    /// Gives the answer to a refused request what the settings say of it.
+    pub(crate) fn configure(&self, statuses: &Statuses, response: &mut Response) {
+        *response.status_mut() = self.status(statuses);
+        if let Self::StoreUnavailable(_) = self {
+            let pause = HeaderValue::from(statuses.retry_after.as_secs().max(1));
+            response.headers_mut().insert(header::RETRY_AFTER, pause);
+        }
+    }
+
+    /// Tells the log what the client is not told.
+    pub(crate) fn log_misconfiguration(&self) {
+        if let Self::Misconfigured(problem) = self {
+            tracing::error!(%problem, "the application can't work as it is put together");
+        }
     }
 }
 
@@ -177,11 +191,12 @@ impl Default for Statuses {
     }
 }
 
-/// Marks the response of a `SessionError` that a handler returned, so that the guard can give it the configured status.
+/// Marks the response of a `SessionError` that a handler returned, so that the guard can give it the configured
+/// status and `Retry-After`.
 #[derive(Clone)]
 pub(crate) struct Refused(pub(crate) SessionError);
 
-/// The answer of the table above. Inside an annotated handler the guard adds the configured status.
+/// The answer of the table above. Inside an annotated handler the guard adds the configured status and `Retry-After`.
 impl IntoResponse for SessionError {
     fn into_response(self) -> Response {
         let mut response = self.response(&Statuses::default());

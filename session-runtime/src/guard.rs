@@ -422,7 +422,7 @@ fn find_refresh_token(core: &Core, parts: &Parts) -> Result<FoundRefreshToken, (
     let cookies: Vec<&str> = cookie::values(headers, &core.config.cookies.refresh_name).collect();
     if cookies.is_empty() {
         // Nothing to clear: a login in another tab may just be setting cookies.
-        let junk = matches!(header::bearer(headers), Bearer::One(_));
+        let junk = matches!(header::bearer(headers), Bearer::One(text) if !core.is_access_token(text));
         let refusal = if junk { Refusal::clearing } else { Refusal::keeping };
         let transport = if junk { Transport::Header } else { core.config.transport };
         return Err((transport, refusal(SessionError::Unauthorised)));
@@ -576,7 +576,8 @@ impl Finish {
     async fn apply(mut self, mut response: Response) -> Response {
         let statuses = &self.sessions.core().config.statuses;
         if let Some(Refused(error)) = response.extensions_mut().remove() {
-            *response.status_mut() = error.status(statuses);
+            error.configure(statuses, &mut response);
+            error.log_misconfiguration();
         }
         let succeeded = response.status().as_u16() < 400;
         let failed = match std::mem::replace(&mut self.work, Work::Nothing) {
@@ -592,7 +593,10 @@ impl Finish {
             Work::Login(..) | Work::Logout(_) => None,
         };
         match failed {
-            Some(error) => self.refuse(&error),
+            Some(error) => {
+                error.log_misconfiguration();
+                self.refuse(&error)
+            }
             None => self.write(response),
         }
     }

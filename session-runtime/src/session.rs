@@ -97,7 +97,7 @@ impl Session {
         self.current().application.clone()
     }
 
-    /// Sets a claim, and sends the client an access token with it on this response.
+    /// Sets a claim, and sends the client an access token with it on this response. It expires when the one before would have.
     ///
     /// # Errors
     ///
