@@ -3,12 +3,18 @@
 //! Each task holds the system weakly and ends soon after the last [`Sessions`](crate::Sessions) is gone.
 
 use std::{
-    collections::BTreeMap,
+    collections::BTreeSet,
+    future::Future,
+    panic::AssertUnwindSafe,
     sync::{Arc, Weak},
     time::Duration,
 };
 
-use tokio::{sync::mpsc, time::sleep};
+use futures_util::FutureExt as _;
+use tokio::{
+    sync::mpsc,
+    time::{sleep, timeout},
+};
 
 use crate::{
     error::StoreError,
@@ -22,6 +28,7 @@ use crate::{
 pub(crate) const CONFIRM_QUEUE: usize = 4096;
 
 const CONFIRM_BATCH: usize = 256;
+const CONFIRM_ATTEMPTS: usize = 100;
 const PURGE_BATCH: usize = 1000;
 const FEED_WAIT: Duration = Duration::from_secs(1);
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(250);
@@ -31,16 +38,18 @@ pub(crate) async fn start(
     core: &Arc<Core>,
     used: mpsc::Receiver<(SessionHandle, u32)>,
 ) -> Result<(), StoreError> {
-    let batch = core.store.revocations(Cursor::default(), Duration::ZERO);
-    let batch = tokio::time::timeout(core.config.store_timeout, batch)
-        .await
-        .map_err(|_| StoreError::new(format!("no answer within {:?}", core.config.store_timeout)))??;
-    core.clock.adjust(batch.now);
-    for revocation in &batch.revocations {
-        core.revoked.insert(revocation);
+    let mut cursor = Cursor::default();
+    loop {
+        let batch = core.unattended(core.store.revocations(cursor, Duration::ZERO)).await?;
+        core.clock.adjust(batch.now);
+        batch.revocations.iter().for_each(|revocation| core.revoked.insert(revocation));
+        cursor = batch.next;
+        if !batch.more {
+            break;
+        }
     }
     core.revoked.heard();
-    tokio::spawn(follow_feed(Arc::downgrade(core), batch.next));
+    tokio::spawn(follow_feed(Arc::downgrade(core), cursor));
     tokio::spawn(tell_uses(Arc::downgrade(core), used));
     tokio::spawn(purge(Arc::downgrade(core)));
     Ok(())
@@ -48,40 +57,50 @@ pub(crate) async fn start(
 
 async fn follow_feed(core: Weak<Core>, mut cursor: Cursor) {
     while let Some(alive) = core.upgrade() {
-        // A quiet feed is heard from several times within the bound, or it would count as interrupted.
-        let wait = FEED_WAIT.min(alive.config.feed_bound / 4);
-        let (store, patience) = (Arc::clone(&alive.store), wait + alive.config.store_timeout);
+        // So often that a feed without news is not taken for one that is behind.
+        let wait = FEED_WAIT.min(alive.config.feed_bound / 3);
+        let (store, patience) = (Arc::clone(&alive.store), wait.saturating_add(alive.config.store_timeout));
         drop(alive);
-        let batch = tokio::time::timeout(patience, store.revocations(cursor, wait)).await;
+        let batch = unattended(store.revocations(cursor, wait), patience).await;
         let Some(core) = core.upgrade() else { return };
         match batch {
-            Ok(Ok(batch)) => {
+            Ok(batch) => {
                 core.clock.adjust(batch.now);
                 batch.revocations.iter().for_each(|revocation| core.take_end(revocation));
-                core.revoked.heard();
-                cursor = batch.next;
+                let restarted = batch.next < cursor;
+                cursor = if restarted { Cursor::default() } else { batch.next };
+                if restarted {
+                    tracing::warn!("the feed of revocations counts from the beginning; reading all of it");
+                } else if !batch.more {
+                    core.revoked.heard();
+                }
             }
-            Ok(Err(error)) => pause(&core, &error).await,
-            Err(_) => pause(&core, &StoreError::new("no answer in time")).await,
+            Err(error) => {
+                let behind = core.revoked.behind();
+                tracing::warn!(%error, ?behind, "the feed of revocations is interrupted");
+                sleep(PAUSE_AFTER_FAILURE).await;
+            }
         }
     }
-}
-
-async fn pause(core: &Core, error: &StoreError) {
-    let behind = core.revoked.behind();
-    tracing::warn!(%error, ?behind, "the feed of revocations is interrupted");
-    sleep(PAUSE_AFTER_FAILURE).await;
 }
 
 async fn tell_uses(core: Weak<Core>, mut used: mpsc::Receiver<(SessionHandle, u32)>) {
     let mut batch = Vec::with_capacity(CONFIRM_BATCH);
     // Ends when the system, which holds the sender, is gone.
     while used.recv_many(&mut batch, CONFIRM_BATCH).await > 0 {
-        let Some(core) = core.upgrade() else { return };
         // Of several generations of a session each may matter, the same one twice never does.
-        let distinct: BTreeMap<_, ()> = batch.drain(..).map(|used| (used, ())).collect();
-        // A failure is logged; losing the note only widens the tolerance.
-        let _ = core.in_time(core.store.confirm(distinct.into_keys().collect())).await;
+        let distinct: BTreeSet<_> = batch.drain(..).collect();
+        let distinct: Vec<_> = distinct.into_iter().collect();
+        // A login's first use should be told, or the session that it replaces lives on until the next refresh.
+        for _ in 0..CONFIRM_ATTEMPTS {
+            let Some(core) = core.upgrade() else { return };
+            match core.unattended(core.store.confirm(distinct.clone())).await {
+                Ok(()) => break,
+                Err(error) => tracing::warn!(%error, "the store could not be told which tokens are in use"),
+            }
+            drop(core);
+            sleep(PAUSE_AFTER_FAILURE).await;
+        }
     }
 }
 
@@ -97,14 +116,14 @@ async fn purge(core: Weak<Core>) {
 
 impl Core {
     /// Deletes what expired, batch by batch.
-    pub(crate) async fn purge(&self) {
+    async fn purge(&self) {
         self.revoked.forget(self.clock.now());
         loop {
             let retention = self.revoked.retention();
-            let Ok(Purge { expired, more }) =
-                self.in_time(self.store.purge_expired(retention, PURGE_BATCH)).await
-            else {
-                return;
+            let purge = self.unattended(self.store.purge_expired(retention, PURGE_BATCH)).await;
+            let Purge { expired, more } = match purge {
+                Ok(purge) => purge,
+                Err(error) => return tracing::warn!(%error, "what expired could not be deleted"),
             };
             for (handle, user) in expired {
                 self.send(Event { at: self.clock.now(), user, handle, kind: EventKind::Expired });
@@ -114,5 +133,24 @@ impl Core {
             }
             tokio::task::yield_now().await;
         }
+    }
+
+    async fn unattended<T>(
+        &self,
+        operation: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        unattended(operation, self.config.store_timeout).await
+    }
+}
+
+/// Waits for an operation of the store that no request waits for: a store that panics must not end the task.
+async fn unattended<T>(
+    operation: impl Future<Output = Result<T, StoreError>>,
+    patience: Duration,
+) -> Result<T, StoreError> {
+    match timeout(patience, AssertUnwindSafe(operation).catch_unwind()).await {
+        Ok(Ok(result)) => result,
+        Ok(Err(_)) => Err(StoreError::new("the store panicked")),
+        Err(_) => Err(StoreError::new(format!("no answer within {patience:?}"))),
     }
 }

@@ -12,7 +12,7 @@ use crate::{
     error::{SessionError, StoreError},
     event::EventKind,
     rotation::{Decision, Link, TheftKind, Why},
-    sessions::{Core, Tokens},
+    sessions::{self, Core, Tokens},
     store::{EndReason, Exchange, Fingerprint, Rotation, Row},
     token::Opened,
 };
@@ -93,6 +93,9 @@ impl Core {
         let proves = move |salt: &crate::store::Salt| proof.proves(&core.keys, &salt.0);
         let exchange = Exchange::new(token.handle(), presented, self.config.grace, by, proves);
         let rotation = self.in_time(self.store.rotate(exchange)).await?;
+        if rotation.row.as_ref().is_some_and(|row| row.handle != token.handle()) {
+            return Err(sessions::foreign_row().into());
+        }
         self.tell_exchange(&rotation);
         match (&rotation.decision, &rotation.row) {
             (Decision::Unauthorised(why), row) => Err(unauthorised(*why, row.as_ref())),
@@ -100,12 +103,12 @@ impl Core {
                 self.revoked.insert_session(row.handle, false, rotation.now);
                 Err(theft(*kind, row))
             }
-            (decision, Some(row)) if row.handle == token.handle() => {
-                let Some(answer) = decision.answer() else { return Err(Refusal::keeping(foreign_row())) };
-                let tokens = self.tokens(row, answer)?;
+            (decision, Some(row)) => {
+                let Some(answer) = decision.answer() else { return Err(sessions::foreign_row().into()) };
+                let tokens = self.tokens(row, answer, rotation.now)?;
                 Ok(Arc::new(Refreshed { tokens }))
             }
-            _ => Err(Refusal::keeping(foreign_row())),
+            _ => Err(sessions::foreign_row().into()),
         }
     }
 
@@ -155,8 +158,4 @@ fn theft(kind: TheftKind, row: &Row) -> Refusal {
         session_handle: row.handle,
         kind,
     })
-}
-
-fn foreign_row() -> SessionError {
-    StoreError::new("the store answered with another session's row").into()
 }

@@ -21,8 +21,8 @@ use serde_json::json;
 
 use crate::{
     claims::{ClaimFailure, Requirement},
-    config::WhenBehind,
-    error::{Refused, SessionError, StoreError},
+    clock::Timestamp,
+    error::{Refused, SessionError},
     exchange::Refusal,
     handle::SessionHandle,
     revocation::Standing,
@@ -33,7 +33,7 @@ use crate::{
     },
     session::{Accepted, Changes, Login, Session, StagedLogin},
     sessions::{Client, Core, NewSession, Sessions, Tokens},
-    store::{EndReason, Fingerprint, Origin},
+    store::{EndReason, Fingerprint, Origin, Row},
     token::{Opened, derived, refresh},
     transport::{
         Change, CsrfMode, Issued, Outgoing, Transport, cookie,
@@ -86,7 +86,8 @@ where
             && let Some(hook) = E::on_theft()
         {
             let theft = Theft { user_id: Arc::clone(user_id), session_handle: *session_handle, kind: *kind };
-            if let Some(answer) = hook(theft).await {
+            // A task of its own, so that a thief who hangs up does not silence the alarm.
+            if let Ok(Some(answer)) = tokio::spawn(hook(theft)).await {
                 return Err(Box::pin(finish.apply(answer)).await);
             }
         }
@@ -237,11 +238,11 @@ async fn judge(
         })?;
     }
     check_standing(core.standing(accepted))?;
-    if core.config.when_behind == WhenBehind::FailClosed && core.revoked.behind() > core.config.feed_bound {
-        return Err(SessionError::from(StoreError::new("revocations may have been missed")).into());
-    }
-    if options.check_store && Box::pin(core.live_row(accepted.claims.handle)).await?.is_none() {
-        return Err(Refusal::clearing(SessionError::Unauthorised));
+    if options.check_store {
+        let row = Box::pin(core.row(accepted.claims.handle)).await?;
+        check_standing(standing_of(row.as_ref(), core.clock.now()))?;
+    } else {
+        core.check_feed()?;
     }
     let mut failures: Vec<_> =
         requirements.iter().filter_map(|required| required.check(&accepted.application).err()).collect();
@@ -251,6 +252,15 @@ async fn judge(
         failures.push(ClaimFailure::authentication_too_old(max_age.as_secs()));
     }
     if failures.is_empty() { Ok(()) } else { Err(SessionError::InvalidClaims(failures).into()) }
+}
+
+/// What the store says of a session.
+fn standing_of(row: Option<&Row>, now: Timestamp) -> Standing {
+    match row {
+        Some(row) if row.is_live(now) => Standing::Live,
+        Some(Row { ended: Some(ended), .. }) if ended.reason == EndReason::Replaced => Standing::Replaced,
+        Some(_) | None => Standing::Ended,
+    }
 }
 
 fn check_standing(standing: Standing) -> Result<(), Refusal> {
@@ -276,7 +286,7 @@ fn receive(sessions: &Sessions, parts: &Parts, endpoint: TypeId) -> Passage {
     let client = Client {
         fingerprint: fingerprints(core, &parts.headers).first().copied().unwrap_or_default(),
         origin: origin(parts),
-        replaces: access_tokens(core, &parts.headers).find_map(|token| core.named_session(token)),
+        carried: access_tokens(core, &parts.headers).find_map(|token| core.named_session(token)),
     };
     let (login, staged) = Login::new();
     let finish = Finish {
@@ -293,9 +303,15 @@ async fn exchange(sessions: &Sessions, parts: &Parts, endpoint: TypeId) -> Passa
     if let Err(error) = check_placement(core, parts, endpoint, true) {
         return refused(sessions, core.config.transport, parts, error.into());
     }
+    // Where the session is over, the client forgets all that it sent, by whatever transport.
+    let refused_in_full = |transport: Transport, refusal: Refusal| {
+        let clear_other = refusal.clear && carries(core, &parts.headers, transport.other());
+        let Passage { outcome, finish } = refused(sessions, transport, parts, refusal);
+        Passage { outcome, finish: Finish { clear_other, ..finish } }
+    };
     let found = match find_refresh_token(core, parts) {
         Ok(found) => found,
-        Err((transport, refusal)) => return refused(sessions, transport, parts, refusal),
+        Err((transport, refusal)) => return refused_in_full(transport, refusal),
     };
     let by = fingerprints(core, &parts.headers);
     match sessions.exchange(found.token, by).await {
@@ -311,17 +327,20 @@ async fn exchange(sessions: &Sessions, parts: &Parts, endpoint: TypeId) -> Passa
             };
             Passage { outcome: Outcome::Session(session), finish }
         }
-        Err(refusal) => refused(sessions, found.transport, parts, refusal),
+        Err(refusal) => refused_in_full(found.transport, refusal),
     }
 }
 
-/// A request that is not served. Where its session is known to be over, the tokens that it carried are cleared.
+/// A request that is not served. Where its session is known to be over, the tokens that named it are cleared.
 fn refused(sessions: &Sessions, transport: Transport, parts: &Parts, refusal: Refusal) -> Passage {
     tracing::debug!(error = %refusal.error, path = parts.uri.path(), "request refused");
-    let clear_other = refusal.clear && carries(sessions.core(), &parts.headers, transport.other());
-    let finish = Finish { clear: refusal.clear, clear_other, ..Finish::of(sessions, transport) };
+    let finish = Finish { clear: refusal.clear, ..Finish::of(sessions, transport) };
     Passage { outcome: Outcome::Refused(refusal.error), finish }
 }
+
+/// How many cookies of one name are looked at. A browser holds few, one for each path and domain that was ever used; more
+/// would have us check signatures at an attacker's will.
+const MAX_COOKIES_OF_A_NAME: usize = 8;
 
 /// The access token that a request presents.
 struct Presented {
@@ -343,7 +362,7 @@ impl Presented {
             Bearer::Ambiguous => return Err(SessionError::Unauthorised.into()),
             Bearer::None => {}
         }
-        let cookies = cookie::values(headers, &core.config.cookies.access_name);
+        let cookies = cookie::values(headers, &core.config.cookies.access_name).take(MAX_COOKIES_OF_A_NAME);
         let mut cookies = cookies.filter_map(|token| core.accept(token));
         let Some(accepted) = cookies.next() else { return Ok(None) };
         let mut found = Self { accepted, transport: Transport::Cookie, several: false };
@@ -367,7 +386,9 @@ fn newer(
 }
 
 fn access_cookies<'a>(core: &'a Core, headers: &'a HeaderMap) -> impl Iterator<Item = &'a str> {
-    cookie::values(headers, &core.config.cookies.access_name).filter(|token| core.is_access_token(token))
+    cookie::values(headers, &core.config.cookies.access_name)
+        .take(MAX_COOKIES_OF_A_NAME)
+        .filter(|token| core.is_access_token(token))
 }
 
 /// Every access token of the request, valid or not, that of `Authorization` first.
@@ -419,7 +440,8 @@ fn find_refresh_token(core: &Core, parts: &Parts) -> Result<FoundRefreshToken, (
         return Ok(FoundRefreshToken { token, transport: Transport::Header, several: false });
     }
 
-    let cookies: Vec<&str> = cookie::values(headers, &core.config.cookies.refresh_name).collect();
+    let cookies = cookie::values(headers, &core.config.cookies.refresh_name);
+    let cookies: Vec<&str> = cookies.take(MAX_COOKIES_OF_A_NAME).collect();
     if cookies.is_empty() {
         // Nothing to clear: a login in another tab may just be setting cookies.
         let junk = matches!(header::bearer(headers), Bearer::One(text) if !core.is_access_token(text));
@@ -427,7 +449,8 @@ fn find_refresh_token(core: &Core, parts: &Parts) -> Result<FoundRefreshToken, (
         let transport = if junk { Transport::Header } else { core.config.transport };
         return Err((transport, refusal(SessionError::Unauthorised)));
     }
-    let named = access_tokens(core, headers).find_map(|token| core.named_session(token));
+    let named =
+        access_tokens(core, headers).find_map(|token| core.named_session(token)).map(|named| named.handle);
     let best = best_of(cookies.iter().filter_map(|text| open(text)), named);
     check_csrf_of_refresh(core, parts, best.as_ref().map(Opened::handle))
         .map_err(|error| (Transport::Cookie, Refusal::keeping(error)))?;
@@ -506,8 +529,7 @@ fn check_placement(
         expected,
         found,
         "an endpoint answers at another path than its table says, so the refresh cookie would not come back; \
-         write the prefix into the table, `routes![\"/prefix\" => […]]`, in place of `Router::nest`, or give it to \
-         `SessionsBuilder::refresh_path`"
+         write the prefix into the table, `routes![\"/prefix\" => […]]`, in place of `Router::nest`"
     );
     Err(SessionError::misconfigured(format!(
         "the endpoint answers at `{found}`, but its table says `{expected}`"
@@ -619,7 +641,7 @@ impl Finish {
     }
 
     async fn log_out(&mut self, session: &Session, response: &mut Response) -> Result<(), SessionError> {
-        self.sessions.core().end(session.handle(), EndReason::Logout).await?;
+        session.end(EndReason::Logout).await?;
         self.clear = true;
         if response.status() == StatusCode::OK && response.body().size_hint().exact() == Some(0) {
             let answer = Json(json!({ "status": "OK" })).into_response();

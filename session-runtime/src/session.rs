@@ -164,9 +164,16 @@ impl Session {
     ///
     /// [`SessionError::StoreUnavailable`]; then the session may or may not have ended.
     pub async fn revoke(&self) -> Result<(), SessionError> {
-        self.0.sessions.core().end(self.handle(), EndReason::Revoked).await?;
+        self.end(EndReason::Revoked).await?;
         self.changes().ended = true;
         Ok(())
+    }
+
+    /// Ends the session by a request of its own, which counts as a use: the session that it replaces ends with it.
+    pub(crate) async fn end(&self, reason: EndReason) -> Result<(), SessionError> {
+        let core = self.0.sessions.core();
+        core.tell_use(&self.0.accepted).await?;
+        core.end(self.handle(), reason).await.map(drop)
     }
 
     /// Waits until the session has ended: revoked, on whatever node, or expired without a refresh.
@@ -280,5 +287,15 @@ impl Accepted {
     /// Whether this is the first time that it is asked.
     pub(crate) fn first_use(&self) -> bool {
         !self.used.load(Ordering::Relaxed) && !self.used.swap(true, Ordering::Relaxed)
+    }
+
+    /// Has the next use count as the first.
+    pub(crate) fn forget_use(&self) {
+        self.used.store(false, Ordering::Relaxed);
+    }
+
+    /// The session and the generation that the token belongs to.
+    pub(crate) fn place(&self) -> (SessionHandle, u32) {
+        (self.claims.handle, self.claims.generation)
     }
 }

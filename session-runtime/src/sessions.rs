@@ -7,18 +7,15 @@ use futures_util::future::BoxFuture;
 use quick_cache::{Weighter, sync::Cache};
 use serde::{Serialize, de::DeserializeOwned};
 use serde_json::value::RawValue;
-use tokio::{
-    sync::{broadcast, mpsc},
-    time::timeout,
-};
+use tokio::{sync::mpsc, time::timeout};
 
 use crate::{
     background,
     claims::{Claim, ClaimSet},
     clock::{Clock, Timestamp},
-    config::{Config, SessionsBuilder},
+    config::{Config, SessionsBuilder, WhenBehind},
     error::{SessionError, StoreError},
-    event::{Event, EventKind, Events},
+    event::{Event, EventKind, EventSender, Events},
     exchange::{Flights, Refreshed, Refusal},
     handle::SessionHandle,
     node_clock::NodeClock,
@@ -77,9 +74,9 @@ impl Sessions {
                 config.cache_bytes,
                 TokenWeight,
             ),
-            revoked: RevocationSet::new(config.access_retention()),
+            revoked: RevocationSet::new(config.access_retention(), config.born_at),
             clock: NodeClock::new(clock),
-            events: broadcast::Sender::new(Events::CAPACITY),
+            events: EventSender::default(),
             flights: Flights::default(),
             used,
             config,
@@ -110,7 +107,7 @@ impl Sessions {
     pub fn verify(&self, access_token: &str) -> Result<Session, SessionError> {
         let accepted = self.0.accept(access_token).unwrap_or(Err(SessionError::TryRefreshToken))?;
         match self.0.standing(&accepted) {
-            Standing::Live => {}
+            Standing::Live => self.0.check_feed()?,
             Standing::Replaced => return Err(SessionError::TryRefreshToken),
             Standing::Ended => return Err(SessionError::Unauthorised),
         }
@@ -232,7 +229,7 @@ impl Sessions {
 
     /// What happens to sessions from now on.
     pub fn events(&self) -> Events {
-        Events::new(self.0.events.subscribe())
+        self.0.events.subscribe()
     }
 
     /// How long ago this node last knew of every revocation; for a health check.
@@ -429,7 +426,23 @@ impl SessionInfo {
 pub(crate) struct Client {
     pub(crate) fingerprint: Fingerprint,
     pub(crate) origin: Option<Box<Origin>>,
-    pub(crate) replaces: Option<SessionHandle>,
+    pub(crate) carried: Option<NamedSession>,
+}
+
+/// The session that a validly signed access token names.
+pub(crate) struct NamedSession {
+    pub(crate) handle: SessionHandle,
+    user: Box<str>,
+    expired: bool,
+}
+
+impl Client {
+    /// The session that a new one of `user` replaces. A token that has expired proves little: whoever picked one up must not
+    /// end another user's session with it.
+    fn replaced(&self, user: &str) -> Option<SessionHandle> {
+        let carried = self.carried.as_ref()?;
+        (!carried.expired || *carried.user == *user).then_some(carried.handle)
+    }
 }
 
 /// What all clones of a [`Sessions`] share.
@@ -442,7 +455,7 @@ pub(crate) struct Core {
     pub(crate) flights: Flights,
     cache: Cache<Box<str>, Arc<Accepted>, TokenWeight>,
     used: mpsc::Sender<(SessionHandle, u32)>,
-    events: broadcast::Sender<Event>,
+    events: EventSender,
 }
 
 /// The way of an access token.
@@ -475,17 +488,24 @@ impl Core {
     }
 
     /// The session that a validly signed access token names, expired or not.
-    pub(crate) fn named_session(&self, token: &str) -> Option<SessionHandle> {
-        match self.verify(token, self.clock.now()) {
-            Ok(claims) => Some(claims.handle),
-            Err(AccessError::Expired(claims)) => Some(claims.handle),
-            Err(_) => None,
-        }
+    pub(crate) fn named_session(&self, token: &str) -> Option<NamedSession> {
+        let (claims, expired) = match self.verify(token, self.clock.now()) {
+            Ok(claims) => (claims, false),
+            Err(AccessError::Expired(claims)) => (*claims, true),
+            Err(_) => return None,
+        };
+        Some(NamedSession { handle: claims.handle, user: claims.user, expired })
     }
 
     fn cached(&self, token: &str, now: Timestamp) -> Option<Arc<Accepted>> {
-        let accepted = self.cache.get(token)?;
-        (now < accepted.claims.expires_at().after(self.config.leeway)).then_some(accepted)
+        self.cache.get(token).filter(|accepted| now < self.good_until(&accepted.claims))
+    }
+
+    /// Until when a token is accepted. One that was made when access tokens lived longer is cut short, because the end of its
+    /// session is remembered no longer than the tokens of today need.
+    fn good_until(&self, claims: &AccessClaims) -> Timestamp {
+        let longest = claims.issued_at().after(self.config.access_lifetime);
+        claims.expires_at().min(longest).after(self.config.leeway)
     }
 
     fn verify(&self, token: &str, now: Timestamp) -> Result<AccessClaims, AccessError> {
@@ -494,7 +514,8 @@ impl Core {
             audience: self.config.audience.as_deref(),
             leeway: self.config.leeway,
         };
-        access::verify(&self.keys, token, now, &expected).map(access::Verified::into_claims)
+        let claims = access::verify(&self.keys, token, now, &expected)?.into_claims();
+        if now < self.good_until(&claims) { Ok(claims) } else { Err(AccessError::Expired(Box::new(claims))) }
     }
 
     /// Whether the session of a valid access token was ended meanwhile, as far as this node knows.
@@ -503,13 +524,30 @@ impl Core {
         self.revoked.standing(claims.handle, &claims.user, claims.session_created)
     }
 
+    /// Refuses to say that nothing was revoked where revocations may have been missed and the application wants to know.
+    pub(crate) fn check_feed(&self) -> Result<(), SessionError> {
+        let fails = self.config.when_behind == WhenBehind::FailClosed;
+        if fails && self.revoked.behind() > self.config.feed_bound {
+            return Err(StoreError::new("revocations may have been missed").into());
+        }
+        Ok(())
+    }
+
     /// Notes, once a token, that a protected route accepted it; the store is told later.
     ///
     /// Generation 1 is told of too, because the session that a login replaces ends when the new one is first used.
     pub(crate) fn note_use(&self, accepted: &Accepted) {
-        if accepted.first_use() {
-            // A full queue loses the note: that only widens the tolerance.
-            let _ = self.used.try_send((accepted.claims.handle, accepted.claims.generation));
+        if accepted.first_use() && self.used.try_send(accepted.place()).is_err() {
+            // The queue is full. The next use tells it; until then the tolerance is wider.
+            accepted.forget_use();
+        }
+    }
+
+    /// Tells the store at once of a use that may be the session's first.
+    pub(crate) async fn tell_use(&self, accepted: &Accepted) -> Result<(), SessionError> {
+        match accepted.place() {
+            (_, generation) if generation > 1 => Ok(()),
+            place => self.in_time(self.store.confirm(vec![place])).await,
         }
     }
 }
@@ -521,8 +559,9 @@ impl Core {
         let claims = new.claims_json(self.clock.now())?;
         let data = new.data.clone().transpose()?;
         for _ in 0..ATTEMPTS {
+            let handle = SessionHandle::from_bytes(random()?);
             let row = NewRow {
-                handle: SessionHandle::from_bytes(random()?),
+                handle,
                 user: Arc::clone(&new.user),
                 tenant: new.tenant.clone(),
                 idle_lifetime: self.config.refresh_lifetime,
@@ -532,18 +571,19 @@ impl Core {
                 fingerprint: client.fingerprint,
                 persistent: new.remember,
                 origin: client.origin.clone(),
-                replaces: client.replaces,
+                replaces: client.replaced(&new.user),
                 claims: claims.clone(),
                 data: data.clone(),
                 limit: self.config.limit,
             };
             // Before the store is asked, so that claims that don't fit leave no session behind.
-            self.mint(&row.clone().into_row(self.clock.now()), 1, 0)?;
+            self.check_size(&row.clone().into_row(self.clock.now()))?;
             match self.in_time(self.store.create(row)).await? {
                 Creation::Created(row) => {
+                    let row = own(row, handle)?;
                     let link = row.chain.link();
                     let access = Access::Usual { generation: link.generation };
-                    let tokens = self.tokens(&row, Answer { access, refresh: Some(link) })?;
+                    let tokens = self.tokens(&row, Answer { access, refresh: Some(link) }, row.created_at)?;
                     self.tell(row.created_at, &row, EventKind::Created);
                     return Ok(tokens);
                 }
@@ -558,10 +598,11 @@ impl Core {
         ))
     }
 
-    /// The tokens that a session is answered with, as its row stands.
-    pub(crate) fn tokens(&self, row: &Row, answer: Answer) -> Result<Tokens, SessionError> {
-        let expires_at = self.access_expiry(row, answer.access);
-        let (token, claims) = self.mint(row, answer.access.generation(), expires_at)?;
+    /// The tokens that a session is answered with, as its row stands. Their life begins with the decision to give them, made
+    /// at `now`, however late the store told of it.
+    pub(crate) fn tokens(&self, row: &Row, answer: Answer, now: Timestamp) -> Result<Tokens, SessionError> {
+        let expires_at = self.access_expiry(row, answer.access, now);
+        let (token, claims) = self.mint(row, answer.access.generation(), now, expires_at)?;
         Ok(self.bundle(row, token, claims, answer.refresh))
     }
 
@@ -569,7 +610,7 @@ impl Core {
     /// could go on without ever refreshing.
     pub(crate) fn reissue(&self, row: &Row, presented: &Accepted) -> Result<Tokens, SessionError> {
         let AccessClaims { generation, expires_at, .. } = presented.claims;
-        let (token, claims) = self.mint(row, generation, expires_at)?;
+        let (token, claims) = self.mint(row, generation, self.clock.now(), expires_at)?;
         Ok(self.bundle(row, token, claims, None))
     }
 
@@ -586,21 +627,21 @@ impl Core {
     }
 
     /// When an access token made now expires, in seconds since the Unix epoch: never after its session.
-    fn access_expiry(&self, row: &Row, access: Access) -> u64 {
+    fn access_expiry(&self, row: &Row, access: Access, now: Timestamp) -> u64 {
         let lifetime = match access {
             Access::Usual { .. } => self.config.access_lifetime - self.jitter(row.handle),
             Access::Short { .. } => self.config.grace.short_access(self.config.access_lifetime),
         };
-        (self.clock.now().as_secs() + lifetime.as_secs().max(1)).min(row.expires_at().as_secs())
+        (now.as_secs() + lifetime.as_secs().max(1)).min(row.expires_at().as_secs())
     }
 
     fn mint(
         &self,
         row: &Row,
         generation: u32,
+        now: Timestamp,
         expires_at: u64,
     ) -> Result<(AccessToken, AccessClaims), SessionError> {
-        let now = self.clock.now();
         let claims = AccessClaims {
             user: (&*row.user).into(),
             issued_at: now.as_secs(),
@@ -623,6 +664,12 @@ impl Core {
         Ok((token, claims))
     }
 
+    /// Refuses a row whose claims would not fit into every access token of its future: one with the largest numbers.
+    fn check_size(&self, row: &Row) -> Result<(), SessionError> {
+        const LATE: u64 = 99_999_999_999;
+        self.mint(row, u32::MAX, self.clock.now(), LATE).map(drop)
+    }
+
     /// By how much the access tokens of a session are shorter lived than configured; the same for all of them.
     fn jitter(&self, handle: SessionHandle) -> Duration {
         let part = f64::from(handle.as_bytes()[0]) / 256.0;
@@ -639,8 +686,8 @@ impl Core {
         loop {
             let change = step(&row)?;
             match self.in_time(self.store.update(handle, row.version, change)).await? {
-                Changed::Done(row) => return Ok(Some(row)),
-                Changed::Conflict(newer) => row = newer,
+                Changed::Done(row) => return own(row, handle).map(Some),
+                Changed::Conflict(newer) => row = own(newer, handle)?,
                 Changed::Gone => return Ok(None),
             }
         }
@@ -656,15 +703,19 @@ impl Core {
             change.clone().carry_out(&mut claims, self.clock.now());
             let changed = Row { claims: write_claims(&claims), ..row.clone() };
             // What no token can carry is refused before it is stored.
-            self.mint(&changed, row.chain.generation, 0)?;
+            self.check_size(&changed)?;
             Ok(Change::Claims(changed.claims))
         };
         self.change(handle, &mut step).await
     }
 
     pub(crate) async fn live_row(&self, handle: SessionHandle) -> Result<Option<Row>, SessionError> {
-        let row = self.in_time(self.store.read(handle)).await?;
-        Ok(row.filter(|row| row.handle == handle && row.is_live(self.clock.now())))
+        Ok(self.row(handle).await?.filter(|row| row.is_live(self.clock.now())))
+    }
+
+    /// The row of a session, live or not.
+    pub(crate) async fn row(&self, handle: SessionHandle) -> Result<Option<Row>, SessionError> {
+        self.in_time(self.store.read(handle)).await?.map(|row| own(row, handle)).transpose()
     }
 }
 
@@ -709,8 +760,7 @@ impl Core {
 
     pub(crate) fn send(&self, event: Event) {
         tracing::debug!(session = %event.handle, kind = ?event.kind, "session event");
-        // Fails exactly when nobody listens.
-        let _ = self.events.send(event);
+        self.events.send(event);
     }
 
     /// Waits for an operation of the store, for as long as configured. A failure is logged here, once.
@@ -748,6 +798,15 @@ pub(crate) fn random<const N: usize>() -> Result<[u8; N], SessionError> {
     let mut bytes = [0; N];
     rand::fill(&mut bytes).map_err(|_| SessionError::misconfigured("the system gives no random numbers"))?;
     Ok(bytes)
+}
+
+/// The row, if it is that of the session asked for: on a connection whose last request was cancelled, it may be another's.
+fn own(row: Row, handle: SessionHandle) -> Result<Row, SessionError> {
+    if row.handle == handle { Ok(row) } else { Err(foreign_row()) }
+}
+
+pub(crate) fn foreign_row() -> SessionError {
+    StoreError::new("the store answered with another session's row").into()
 }
 
 fn read_claims(row: &Row) -> Result<ClaimSet, SessionError> {
