@@ -40,6 +40,10 @@ impl Args {
         args
     }
 
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.keys.iter().any(|key| key.name == name)
+    }
+
     /// Takes the key `name` out, which must have a value.
     pub(crate) fn take_value(&mut self, name: &str, example: &str, errors: &mut Errors) -> Option<Expr> {
         let key = self.take(name)?;
@@ -59,13 +63,13 @@ impl Args {
     }
 
     /// Refuses the keys that nobody took.
-    pub(crate) fn refuse_rest(self, attribute: &str, known: &[&str], errors: &mut Errors) {
+    pub(crate) fn refuse_rest(self, owner: &str, known: &[&str], errors: &mut Errors) {
         for key in self.keys {
             let name = key.name.to_string();
             let help = match (known, suggest::nearest(&name, known)) {
-                (_, Some(meant)) => format!("did you mean `{meant}`? `#[{attribute}]` has {}", list(known)),
-                ([], None) => format!("`#[{attribute}]` has no keys"),
-                (_, None) => format!("`#[{attribute}]` has {}", list(known)),
+                (_, Some(meant)) => format!("did you mean `{meant}`? `{owner}` has {}", list(known)),
+                ([], None) => format!("`{owner}` has no keys"),
+                (_, None) => format!("`{owner}` has {}", list(known)),
             };
             errors.push(key.name.span(), format!("unknown key `{name}`\nhelp: {help}"));
         }

@@ -13,6 +13,7 @@ use crate::{
     hash::Hashes,
     path::RoutePath,
     suggest,
+    written::as_written,
 };
 
 pub(crate) const METHODS: [&str; 9] =
@@ -22,10 +23,18 @@ pub(crate) const METHODS: [&str; 9] =
 pub(crate) struct Endpoint {
     pub(crate) kind: Kind,
     pub(crate) route: Route,
+    pub(crate) checks: Checks,
+    pub(crate) on_theft: Option<ExprPath>,
+    /// Why a service is open to everyone.
+    pub(crate) reason: Option<String>,
+}
+
+/// What is asked beyond a session.
+#[derive(Default)]
+pub(crate) struct Checks {
     pub(crate) requirements: Vec<Expr>,
     pub(crate) max_auth_age: Option<Duration>,
     pub(crate) check_store: bool,
-    pub(crate) on_theft: Option<ExprPath>,
 }
 
 #[derive(Clone, Copy)]
@@ -51,7 +60,7 @@ pub(crate) enum Route {
 
 impl Endpoint {
     pub(crate) fn new(kind: Kind, route: Route) -> Self {
-        Self { kind, route, requirements: Vec::new(), max_auth_age: None, check_store: false, on_theft: None }
+        Self { kind, route, checks: Checks::default(), on_theft: None, reason: None }
     }
 
     /// This endpoint, without its route if there are errors.
@@ -70,11 +79,7 @@ impl Endpoint {
 
     fn expand_endpoint(&self, handler: &Handler) -> TokenStream {
         let (name, visibility, cfgs) = (handler.name(), handler.visibility(), handler.cfgs());
-        let kind = self.kind;
-        let route = self.route.expand(name);
-        let guard = self.expand_guard();
-        let requirements = self.expand_requirements();
-        let on_theft = self.expand_on_theft();
+        let described = self.describe(name, &self.route.expand(name));
         quote! {
             #cfgs
             #[doc(hidden)]
@@ -82,6 +87,20 @@ impl Endpoint {
             #visibility struct #name {}
 
             #cfgs
+            #described
+        }
+    }
+
+    /// The description of this endpoint, on the type `name`.
+    pub(crate) fn describe(&self, name: &Ident, route: &TokenStream) -> TokenStream {
+        let kind = self.kind;
+        let guard = self.expand_guard();
+        let requirements = self.expand_requirements();
+        let on_theft = self.expand_on_theft();
+        let reason = self.reason.as_ref().map(|reason| {
+            quote!(const REASON: ::core::option::Option<&'static str> = ::core::option::Option::Some(#reason);)
+        });
+        quote! {
             #[automatically_derived]
             impl ::session_runtime::__private::Endpoint for #name {
                 type Kind = ::session_runtime::__private::kind::#kind;
@@ -89,13 +108,14 @@ impl Endpoint {
                 #guard
                 #requirements
                 #on_theft
+                #reason
             }
         }
     }
 
     fn expand_guard(&self) -> Option<TokenStream> {
-        let check_store = self.check_store;
-        let max_auth_age = match self.max_auth_age.map(|age| age.as_secs()) {
+        let check_store = self.checks.check_store;
+        let max_auth_age = match self.checks.max_auth_age.map(|age| age.as_secs()) {
             None if !check_store => return None,
             None => quote!(::core::option::Option::None),
             Some(secs) => quote!(::core::option::Option::Some(::core::time::Duration::from_secs(#secs))),
@@ -109,11 +129,14 @@ impl Endpoint {
     }
 
     fn expand_requirements(&self) -> Option<TokenStream> {
-        let requirements = &self.requirements;
+        let requirements = &self.checks.requirements;
         if requirements.is_empty() {
             return None;
         }
+        let written = requirements.iter().map(|requirement| as_written(requirement.to_token_stream()));
         Some(quote! {
+            const REQUIREMENTS: &'static [&'static str] = &[#(#written),*];
+
             fn requirements() -> &'static [::session_runtime::__private::Requirement] {
                 static LIST: ::std::sync::LazyLock<::std::vec::Vec<::session_runtime::__private::Requirement>> =
                     ::std::sync::LazyLock::new(|| ::std::vec![#(#requirements),*]);
@@ -129,7 +152,10 @@ impl Endpoint {
         // Where an error about the function's type points.
         let at_hook = name.ident.span().resolved_at(Span::mixed_site());
         let answer = quote_spanned!(at_hook=> ::session_runtime::__private::theft_answer(#hook(#theft)));
+        let written = as_written(hook.to_token_stream());
         Some(quote! {
+            const ON_THEFT: ::core::option::Option<&'static str> = ::core::option::Option::Some(#written);
+
             fn on_theft() -> ::core::option::Option<::session_runtime::__private::TheftHook> {
                 ::core::option::Option::Some(|#theft| #answer)
             }

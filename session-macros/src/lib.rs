@@ -16,6 +16,7 @@ mod public;
 mod refresh_endpoint;
 mod routes;
 mod suggest;
+mod written;
 
 use proc_macro::TokenStream;
 use quote::quote;
@@ -55,7 +56,13 @@ pub fn public(args: TokenStream, item: TokenStream) -> TokenStream {
 /// The table of routes: annotated handlers, checked against each other by the compiler.
 #[proc_macro]
 pub fn routes(input: TokenStream) -> TokenStream {
-    routes::expand(input.into()).into()
+    routes::expand(routes::Completeness::Complete, input.into()).into()
+}
+
+/// A part of a table, for `routes!` to include.
+#[proc_macro]
+pub fn route_group(input: TokenStream) -> TokenStream {
+    routes::expand(routes::Completeness::Partial, input.into()).into()
 }
 
 type Check = fn(Args, &Handler, &mut Errors) -> Endpoint;

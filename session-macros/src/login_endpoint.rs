@@ -9,6 +9,6 @@ use crate::{
 
 pub(crate) fn check(args: Args, handler: &Handler, errors: &mut Errors) -> Endpoint {
     let route = Route::of_session_endpoint("login", &args, handler, errors);
-    args.refuse_rest("login_endpoint", &[], errors);
+    args.refuse_rest("#[login_endpoint]", &[], errors);
     Endpoint::new(Kind::Login, route)
 }

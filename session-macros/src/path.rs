@@ -47,6 +47,17 @@ impl RoutePath {
         None
     }
 
+    /// The prefix of a service: that of a group, but the root is another mistake.
+    pub(crate) fn parse_service_prefix(literal: &LitStr, errors: &mut Errors) -> Option<Self> {
+        if literal.value() == "/" {
+            let message = "a service at `/` would take every path, the refresh endpoint's too";
+            let help = "give it a prefix, or write a handler with `#[public(GET \"/{*path}\")]`";
+            errors.push(literal.span(), format!("{message}\nhelp: {help}"));
+            return None;
+        }
+        Self::parse_prefix(literal, errors)
+    }
+
     /// A path that this crate knows to be valid.
     pub(crate) fn known(text: &str) -> Self {
         Self { text: text.to_owned(), span: Span::call_site(), captures: 0 }

@@ -6,7 +6,7 @@ use syn::{Expr, ExprArray, ExprLit, ExprPath, Lit, spanned::Spanned};
 
 use crate::{
     args::Args,
-    endpoint::{Endpoint, Kind, Route},
+    endpoint::{Checks, Endpoint, Kind, Route},
     errors::Errors,
     handler::{Handler, argument_of, last_segment_span},
 };
@@ -15,23 +15,48 @@ const KEYS: [&str; 4] = ["require", "max_auth_age", "check", "optional"];
 
 pub(crate) fn check(mut args: Args, handler: &Handler, errors: &mut Errors) -> Endpoint {
     let optional = args.take_flag("optional", errors);
-    let require = args.take_value("require", "[Role.includes(\"admin\")]", errors);
-    let max_auth_age = args.take_value("max_auth_age", "\"15m\"", errors);
-    let check = args.take_value("check", "store", errors);
-
+    let keys = Keys::take(&mut args, errors);
     if optional.is_some() {
-        refuse_with_optional("require", require.as_ref(), errors);
-        refuse_with_optional("max_auth_age", max_auth_age.as_ref(), errors);
+        refuse_with_optional("require", keys.require.as_ref(), errors);
+        refuse_with_optional("max_auth_age", keys.max_auth_age.as_ref(), errors);
     }
     let kind = if optional.is_some() { Kind::Optional } else { required_kind(handler, errors) };
-    let endpoint = Endpoint {
-        requirements: require.map_or_else(Vec::new, |list| requirements(list, errors)),
-        max_auth_age: max_auth_age.and_then(|age| duration(&age, errors)),
-        check_store: check.is_some_and(|what| is_store(&what, errors)),
-        ..Endpoint::new(kind, Route::of(&args, handler, errors))
-    };
-    args.refuse_rest("protected", &KEYS, errors);
+    let checks = keys.read(errors);
+    let endpoint = Endpoint { checks, ..Endpoint::new(kind, Route::of(&args, handler, errors)) };
+    args.refuse_rest("#[protected]", &KEYS, errors);
     endpoint
+}
+
+/// `protected_service(service, …)` in a table: what `#[protected]` is for handlers.
+pub(crate) fn check_service(mut args: Args, errors: &mut Errors) -> Endpoint {
+    let checks = Keys::take(&mut args, errors).read(errors);
+    args.refuse_rest("protected_service", &KEYS[..3], errors);
+    Endpoint { checks, ..Endpoint::new(Kind::Required, Route::Unlisted) }
+}
+
+/// What is asked beyond a session, as given.
+struct Keys {
+    require: Option<Expr>,
+    max_auth_age: Option<Expr>,
+    check: Option<Expr>,
+}
+
+impl Keys {
+    fn take(args: &mut Args, errors: &mut Errors) -> Self {
+        Self {
+            require: args.take_value("require", "[Role.includes(\"admin\")]", errors),
+            max_auth_age: args.take_value("max_auth_age", "\"15m\"", errors),
+            check: args.take_value("check", "store", errors),
+        }
+    }
+
+    fn read(self, errors: &mut Errors) -> Checks {
+        Checks {
+            requirements: self.require.map_or_else(Vec::new, |list| requirements(list, errors)),
+            max_auth_age: self.max_auth_age.and_then(|age| duration(&age, errors)),
+            check_store: self.check.is_some_and(|what| is_store(&what, errors)),
+        }
+    }
 }
 
 fn refuse_with_optional(key: &str, value: Option<&Expr>, errors: &mut Errors) {

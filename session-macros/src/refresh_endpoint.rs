@@ -18,7 +18,7 @@ pub(crate) fn check(mut args: Args, handler: &Handler, errors: &mut Errors) -> E
     let on_theft = args.take_value("on_theft", "sound_the_alarm", errors);
     let route = Route::of_session_endpoint("refresh", &args, handler, errors);
     refuse_slash_at_end(&route, errors);
-    args.refuse_rest("refresh_endpoint", &KEYS, errors);
+    args.refuse_rest("#[refresh_endpoint]", &KEYS, errors);
     Endpoint {
         on_theft: on_theft.and_then(|hook| function(hook, errors)),
         ..Endpoint::new(Kind::Refresh, route.or_post(DEFAULT_PATH))

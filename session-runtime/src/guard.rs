@@ -8,6 +8,8 @@
 //!         ─► Finish: commit the login, end the session, write tokens ─► response
 //! ```
 
+mod service;
+
 use std::{any::TypeId, future::Future, marker::PhantomData, pin::Pin, sync::Arc};
 
 use axum::{
@@ -42,6 +44,8 @@ use crate::{
         header::{self, Bearer},
     },
 };
+
+pub use self::service::mount_guarded;
 
 /// The first argument of every handler that an attribute generates; it runs before all others and before the body is read.
 #[doc(hidden)]

@@ -102,7 +102,7 @@ pub use event::{Event, EventKind, Events};
 pub use guard::{SessionArgument, Theft, TheftAnswer};
 pub use handle::{InvalidSessionHandle, SessionHandle};
 pub use rotation::{Grace, TheftKind};
-pub use route::{Method, RouteInfo, Routes, kind::RouteKind};
+pub use route::{Manifest, Method, RouteGroup, RouteInfo, Routes, kind::RouteKind};
 pub use session::{Login, Session};
 pub use sessions::{NewSession, SessionInfo, Sessions, Tokens};
 pub use store::{BeyondLimit, EndReason, MemoryStore, SessionStore};
@@ -289,14 +289,18 @@ pub use session_macros::public;
 /// which it is reached, and the first login or refresh fails with 500 and says so: write the prefix into the table.
 pub use session_macros::routes;
 
+/// A part of a table, for [`routes!`] to include.
+pub use session_macros::route_group;
+
 #[doc(hidden)]
 pub mod __private {
     pub use crate::{
         Requirement,
-        guard::{Guard, ResponseFuture, check_argument, respond, theft_answer},
+        guard::{Guard, ResponseFuture, check_argument, mount_guarded, respond, theft_answer},
         route::{
-            Endpoint, GuardOptions, Hash, Hashes, Method, Mount, Mounting, RouteInfo, RouteSpec, TheftHook,
-            Unlisted, Verdict, Wild, capacity, conflict, kind, routes, verdicts,
+            Completeness, Endpoint, Finding, GuardOptions, Hash, Hashes, Included, Method, Mount, Mounting, Part,
+            RouteInfo, RouteSpec, TheftHook, Unlisted, Wild, capacity, conflict, flatten, joined_len,
+            joined_prefixes, kind, route_count, route_group, routes, verdicts,
         },
     };
 }

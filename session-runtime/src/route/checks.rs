@@ -6,10 +6,12 @@
 //! only before an error, so that no collision makes one.
 
 use super::{
-    Method, RouteInfo,
+    Method,
     hash::Wild,
+    info::RouteInfo,
     kind::RouteKind,
     message::Message,
+    part::SERVICE_PATHS,
     tokens::{Relation, Token, Tokens},
 };
 
@@ -37,6 +39,26 @@ pub enum Verdict {
     SecondRefresh(usize),
     /// The refresh cookie would be sent to this route.
     BelowRefresh(usize),
+    /// The service takes everything below a path above the refresh endpoint's.
+    AroundRefresh(usize),
+}
+
+/// What is wrong with an entry of a table, and with which of its routes.
+#[doc(hidden)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Finding {
+    verdict: Verdict,
+    route: usize,
+}
+
+/// What a table has to have.
+#[doc(hidden)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Completeness {
+    /// A refresh endpoint, if its routes use sessions: `routes!`.
+    Complete,
+    /// Nothing: `route_group!`.
+    Partial,
 }
 
 /// A size for the table in [`verdicts`]: it stays at most half full.
@@ -52,30 +74,47 @@ pub const fn capacity(infos: &[RouteInfo]) -> usize {
     (entries * 2).next_power_of_two()
 }
 
-/// The verdicts on `infos`, by the routes' positions in a table of `N`.
+/// The findings on `infos`, by the positions of their entries in a table of `N` entries.
+///
+/// A finding is with the later of two routes. An included table has its own findings on what it holds.
 #[doc(hidden)]
-pub const fn verdicts<const N: usize, const CAPACITY: usize>(infos: &[RouteInfo]) -> [Verdict; N] {
+pub const fn verdicts<const N: usize, const CAPACITY: usize>(
+    infos: &[RouteInfo],
+    completeness: Completeness,
+) -> [Finding; N] {
     let mut seen = Seen::<CAPACITY>::new();
-    let mut verdicts = [Verdict::Sound; N];
+    let mut findings = [Finding { verdict: Verdict::Sound, route: 0 }; N];
     let refresh = first_refresh(infos);
     let mut at = 0;
     while at < infos.len() {
-        let mut verdict = of_route(infos, at, refresh);
+        let mut verdict = of_route(infos, at, refresh, completeness);
         if matches!(verdict, Verdict::Sound) && infos[at].is_routed {
             verdict = seen.add(infos, at);
         }
-        verdicts[infos[at].position] = verdict;
+        let position = infos[at].position;
+        if matches!(findings[position].verdict, Verdict::Sound) && verdict.is_new(infos, at) {
+            findings[position] = Finding { verdict, route: at };
+        }
         at += 1;
     }
-    verdicts
+    findings
 }
 
-/// Whether axum's router refuses one of these valid paths beside the other. Leaks memory: for tests.
+/// Whether axum's router refuses to hold these valid routes together, each of a method, a prefix and a path; without a
+/// method it is a service at the prefix. Leaks memory: for tests.
 #[doc(hidden)]
-pub fn conflict(path: &'static str, other: &'static str) -> bool {
-    let bare = |position, path| RouteInfo::bare(Method::GET, "", path, RouteKind::Public, position);
-    let infos = [bare(0, path), bare(1, other)];
-    !matches!(verdicts::<2, 128>(&infos), [Verdict::Sound, Verdict::Sound])
+pub fn conflict(routes: &[(Option<Method>, &'static str, &'static str)]) -> bool {
+    let mut infos = Vec::new();
+    for (position, (method, prefix, path)) in routes.iter().enumerate() {
+        let mut push = |path| infos.push(RouteInfo::bare(*method, prefix, path, RouteKind::Public, position));
+        match method {
+            Some(_) => push(path),
+            None => SERVICE_PATHS.iter().for_each(|(path, _)| push(path)),
+        }
+    }
+    assert!(routes.len() <= 16 && capacity(&infos) <= 1024, "more routes than a test should need");
+    let findings = verdicts::<16, 1024>(&infos, Completeness::Complete);
+    findings.iter().any(|finding| finding.verdict != Verdict::Sound)
 }
 
 const fn first_refresh(infos: &[RouteInfo]) -> Option<usize> {
@@ -90,7 +129,12 @@ const fn first_refresh(infos: &[RouteInfo]) -> Option<usize> {
 }
 
 /// The verdict that needs no other route than the refresh endpoint.
-const fn of_route(infos: &[RouteInfo], at: usize, refresh: Option<usize>) -> Verdict {
+const fn of_route(
+    infos: &[RouteInfo],
+    at: usize,
+    refresh: Option<usize>,
+    completeness: Completeness,
+) -> Verdict {
     let info = &infos[at];
     if !info.is_annotated {
         return Verdict::NotAnnotated;
@@ -99,12 +143,17 @@ const fn of_route(infos: &[RouteInfo], at: usize, refresh: Option<usize>) -> Ver
         return Verdict::NoPath;
     }
     match refresh {
-        None if info.kind.needs_refresh() => Verdict::NoRefresh,
+        None if info.kind.needs_refresh() && matches!(completeness, Completeness::Complete) => {
+            Verdict::NoRefresh
+        }
         Some(first) if first != at && matches!(info.kind, RouteKind::Refresh) => {
             Verdict::SecondRefresh(first)
         }
         Some(first) if first != at && gets_refresh_cookie(info, &infos[first]) => {
             Verdict::BelowRefresh(first)
+        }
+        Some(first) if info.is_service_rest() && is_below(&infos[first], info.prefix) => {
+            Verdict::AroundRefresh(first)
         }
         _ => Verdict::Sound,
     }
@@ -125,7 +174,23 @@ const fn gets_refresh_cookie(info: &RouteInfo, refresh: &RouteInfo) -> bool {
     }
     match path.next() {
         Some(token) => token.is(Token::SLASH),
-        None => !info.method.is(refresh.method),
+        None => !info.shares_method_with(refresh),
+    }
+}
+
+/// Whether the path of `info` begins with the segments of `prefix`.
+const fn is_below(info: &RouteInfo, prefix: &str) -> bool {
+    let mut path = Tokens::new(info.prefix, info.path);
+    let mut above = Tokens::new(prefix, "");
+    while let Some(expected) = above.next() {
+        match path.next() {
+            Some(token) if token.is(expected) => {}
+            _ => return false,
+        }
+    }
+    match path.next() {
+        Some(token) => token.is(Token::SLASH),
+        None => false,
     }
 }
 
@@ -205,7 +270,7 @@ impl<const CAPACITY: usize> Seen<CAPACITY> {
 
     const fn add_path(&mut self, infos: &[RouteInfo], route: usize) -> Verdict {
         let info = &infos[route];
-        let method = info.method.bit();
+        let methods = info.methods();
         let hash = info.hashes.tokens.after(info.prefix_hash).value;
         let mut slot = Slot::new(hash, CAPACITY);
         while let Some(entry) = self.entries[slot.at] {
@@ -213,19 +278,22 @@ impl<const CAPACITY: usize> Seen<CAPACITY> {
                 let first = &infos[entry.route];
                 let is_other_text = first.text_hash() != info.text_hash();
                 if is_other_text && matches!(first.relation(info), Relation::Same) {
-                    return Verdict::OtherNames(entry.route);
+                    return match first.is_service() || info.is_service() {
+                        true => Verdict::Taken(entry.route),
+                        false => Verdict::OtherNames(entry.route),
+                    };
                 }
-                if entry.methods & method != 0 && first.has_text_of(info) {
+                if entry.methods & methods != 0 && first.has_text_of(info) {
                     return Verdict::Taken(find_same(infos, route));
                 }
                 if !is_other_text {
-                    self.entries[slot.at] = Some(Entry { methods: entry.methods | method, ..entry });
+                    self.entries[slot.at] = Some(Entry { methods: entry.methods | methods, ..entry });
                     return Verdict::Sound;
                 }
             }
             slot.advance();
         }
-        self.entries[slot.at] = Some(Entry { hash, what: What::Path, route, methods: method });
+        self.entries[slot.at] = Some(Entry { hash, what: What::Path, route, methods });
         Verdict::Sound
     }
 }
@@ -257,8 +325,8 @@ impl Slot {
 const fn find_same(infos: &[RouteInfo], route: usize) -> usize {
     let mut at = 0;
     while at < route {
-        let same_method = infos[at].method.is(infos[route].method);
-        if infos[at].is_routed && same_method && infos[at].has_text_of(&infos[route]) {
+        let shares_method = infos[at].shares_method_with(&infos[route]);
+        if infos[at].is_routed && shares_method && infos[at].has_text_of(&infos[route]) {
             return at;
         }
         at += 1;
@@ -271,28 +339,40 @@ impl Verdict {
         if matches!(self, Self::Sound) { other } else { self }
     }
 
-    /// The compile error for the route at `position`, if it has one.
-    pub const fn message(self, infos: &[RouteInfo], position: usize) -> Option<Message> {
-        if matches!(self, Self::Sound) {
-            return None;
+    /// Whether this is not the business of an included table, which tells it where it stands.
+    const fn is_new(self, infos: &[RouteInfo], route: usize) -> bool {
+        let info = &infos[route];
+        match self {
+            Self::Sound => false,
+            Self::NotAnnotated | Self::NoPath => !info.is_included,
+            Self::NoRefresh => true,
+            Self::Taken(other)
+            | Self::OtherNames(other)
+            | Self::Clash(other)
+            | Self::Twice(other)
+            | Self::SecondRefresh(other)
+            | Self::BelowRefresh(other)
+            | Self::AroundRefresh(other) => infos[other].position != info.position,
         }
-        let info = find(infos, position);
+    }
+
+    const fn message(self, infos: &[RouteInfo], info: &RouteInfo) -> Option<Message> {
         let text = Message::new();
         Some(match self {
             Self::Sound => return None,
             Self::NotAnnotated => {
                 let text = text
                     .text("`")
-                    .text(info.handler)
+                    .text(info.handler())
                     .text("` has no attribute, so nothing says who may call it\n");
                 text.text("help: put `#[protected(GET \"/path\")]` above it, or `#[public(GET \"/path\")]`")
             }
             Self::NoPath => {
-                let text = text.text("the attribute of `").text(info.handler).text("` names no path\n");
+                let text = text.text("the attribute of `").text(info.handler()).text("` names no path\n");
                 text.text("help: `#[")
                     .text(info.attribute())
                     .text("(")
-                    .text(info.method.as_str())
+                    .text(info.method_name())
                     .text(" \"/path\")]`")
             }
             Self::Taken(other) => {
@@ -319,7 +399,8 @@ impl Verdict {
             }
             Self::NoRefresh => {
                 let text = info.write_handler(text).text(" uses sessions, but no route refreshes them\n");
-                text.text("help: list a handler with `#[refresh_endpoint(POST \"/refresh\")]`")
+                let text = text.text("help: list a handler with `#[refresh_endpoint(POST \"/refresh\")]`");
+                text.text("; a part of another table is a `route_group!`")
             }
             Self::SecondRefresh(other) => {
                 let text = text.text("two refresh endpoints: ");
@@ -334,17 +415,22 @@ impl Verdict {
                 let text = infos[other].write_handler(text);
                 infos[other].write_path(text.text("\nhelp: give it a path outside `")).text("`")
             }
+            Self::AroundRefresh(other) => {
+                let text = info.write_handler(text.text("the service ")).text(" takes all of `");
+                let text = info.write_path(text).text("`, where it would be sent the refresh token, whose cookie is for `");
+                let text = infos[other].write_path(text).text("` of ");
+                let text = infos[other].write_handler(text);
+                text.text("\nhelp: give one of them another path")
+            }
         })
     }
 }
 
-/// The info of the route at `position`: routes before it may be compiled out.
-const fn find(infos: &[RouteInfo], position: usize) -> &RouteInfo {
-    let mut at = 0;
-    while infos[at].position != position {
-        at += 1;
+impl Finding {
+    /// The compile error, if there is one.
+    pub const fn message(self, infos: &[RouteInfo]) -> Option<Message> {
+        self.verdict.message(infos, &infos[self.route])
     }
-    &infos[at]
 }
 
 #[cfg(test)]
@@ -356,11 +442,22 @@ mod tests {
     fn of(routes: &[(Method, &'static str, &'static str, RouteKind)]) -> Vec<Verdict> {
         let info =
             |(position, &(method, prefix, path, kind)): (usize, &(Method, &'static str, &'static str, _))| {
-                RouteInfo::bare(method, prefix, path, kind, position)
+                RouteInfo::bare(Some(method), prefix, path, kind, position)
             };
         let infos: Vec<_> = routes.iter().enumerate().map(info).collect();
         assert!(capacity(&infos) <= CAPACITY);
-        verdicts::<16, CAPACITY>(&infos)[..infos.len()].to_vec()
+        of_infos(&infos, Completeness::Complete)
+    }
+
+    fn of_infos(infos: &[RouteInfo], completeness: Completeness) -> Vec<Verdict> {
+        let entries = infos.iter().map(|info| info.position + 1).max().unwrap_or(0);
+        let findings = verdicts::<16, CAPACITY>(infos, completeness);
+        findings[..entries].iter().map(|finding| finding.verdict).collect()
+    }
+
+    /// The routes of a service at `prefix`.
+    fn service(prefix: &'static str, position: usize) -> [RouteInfo; 3] {
+        SERVICE_PATHS.map(|(path, _)| RouteInfo::bare(None, prefix, path, RouteKind::Public, position))
     }
 
     fn public(paths: &[&'static str]) -> Vec<Verdict> {
@@ -427,5 +524,64 @@ mod tests {
 
         let refresh = |path| (Method::POST, "", path, RouteKind::Refresh);
         assert_eq!(of(&[refresh("/a"), refresh("/b")]), [Verdict::Sound, Verdict::SecondRefresh(0)]);
+    }
+
+    #[test]
+    fn a_group_needs_no_refresh_endpoint() {
+        let info = RouteInfo::bare(Some(Method::GET), "", "/me", RouteKind::Protected, 0);
+        assert_eq!(of_infos(&[info], Completeness::Complete), [Verdict::NoRefresh]);
+        assert_eq!(of_infos(&[info], Completeness::Partial), [Verdict::Sound]);
+    }
+
+    #[test]
+    fn a_service_takes_its_prefix_and_all_below_it_for_every_method() {
+        for (path, verdict) in [
+            ("/assets", Verdict::Taken(0)),
+            ("/assets/", Verdict::Taken(1)),
+            ("/assets/{*rest}", Verdict::Taken(2)),
+            ("/assets/{*path}", Verdict::Taken(2)),
+            ("/assets/{id}", Verdict::Clash(2)),
+            ("/assets/logo.svg", Verdict::Sound),
+            ("/assetsx", Verdict::Sound),
+            ("/{page}", Verdict::Sound),
+        ] {
+            let handler = RouteInfo::bare(Some(Method::GET), "", path, RouteKind::Public, 1);
+            let mut infos = service("/assets", 0).to_vec();
+            infos.push(handler);
+            assert_eq!(of_infos(&infos, Completeness::Complete), [Verdict::Sound, verdict], "{path}");
+            infos.rotate_right(1);
+            let [service, _] = of_infos(&infos, Completeness::Complete)[..] else { panic!("two entries") };
+            assert_eq!(service == Verdict::Sound, verdict == Verdict::Sound, "{path} before the service");
+        }
+    }
+
+    #[test]
+    fn no_service_stands_around_the_refresh_endpoint_or_below_it() {
+        let refresh = RouteInfo::bare(Some(Method::POST), "/auth", "/refresh", RouteKind::Refresh, 1);
+        for (prefix, verdict) in [
+            ("/auth", Verdict::AroundRefresh(3)),
+            ("/auth/refresh", Verdict::Taken(3)),
+            ("/auth/refresh/x", Verdict::BelowRefresh(3)),
+            ("/auth/ref", Verdict::Sound),
+            ("/other", Verdict::Sound),
+        ] {
+            let mut infos = service(prefix, 0).to_vec();
+            infos.push(refresh);
+            let findings = of_infos(&infos, Completeness::Complete);
+            let found = match verdict {
+                // The later of the two is told.
+                Verdict::Taken(_) => findings[1] == Verdict::Taken(0) || findings[0] != Verdict::Sound,
+                _ => findings[0] == verdict,
+            };
+            assert!(found, "{prefix}: {findings:?}");
+        }
+    }
+
+    #[test]
+    fn what_an_included_table_was_told_already_is_not_told_again() {
+        let of = |path, position| RouteInfo::bare(Some(Method::GET), "", path, RouteKind::Public, position);
+        let mut infos = [of("/a", 0), of("/a", 0), of("/b", 1), of("/b", 2)];
+        infos[1].line = 7;
+        assert_eq!(of_infos(&infos, Completeness::Complete), [Verdict::Sound, Verdict::Sound, Verdict::Taken(2)]);
     }
 }

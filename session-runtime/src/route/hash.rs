@@ -26,6 +26,16 @@ impl Hash {
         }
     }
 
+    const fn of_text(text: &str) -> Self {
+        let mut hash = Self::EMPTY;
+        let mut at = 0;
+        while at < text.len() {
+            hash = hash.push(text.as_bytes()[at] as u64);
+            at += 1;
+        }
+        hash
+    }
+
     const fn push(self, token: u64) -> Self {
         Self {
             value: self.value.wrapping_mul(BASE).wrapping_add(token + 1),
@@ -60,6 +70,18 @@ impl Hashes {
     /// The hashes of an empty path.
     pub const EMPTY: Self = Self { text: Hash::EMPTY, tokens: Hash::EMPTY, wilds: &[] };
 
+    /// The hashes of `/`.
+    pub(super) const SLASH: Self = Self { text: Self::SLASH_ALONE, tokens: Self::SLASH_ALONE, wilds: &[] };
+
+    /// The hashes of `/{*rest}`.
+    pub(super) const SLASH_REST: Self = Self {
+        text: Hash::of_text("/{*rest}"),
+        tokens: Self::SLASH_ALONE.push(Token::CATCH_ALL.code()),
+        wilds: &[Wild { before: Self::SLASH_ALONE, is_catch_all: true }],
+    };
+
+    const SLASH_ALONE: Hash = Hash::of_text("/");
+
     /// The hashes of `path`, as an attribute makes them. Leaks memory: for tests.
     pub(super) fn of(path: &str) -> Self {
         let mut tokens = Tokens::new("", path);
@@ -71,7 +93,18 @@ impl Hashes {
             }
             hash = hash.push(token.code());
         }
-        let text = path.bytes().map(u64::from).fold(Hash::EMPTY, Hash::push);
-        Self { text, tokens: hash, wilds: wilds.leak() }
+        Self { text: Hash::of_text(path), tokens: hash, wilds: wilds.leak() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_hashes_of_a_service_are_those_of_its_paths() {
+        for (path, constant) in [("", Hashes::EMPTY), ("/", Hashes::SLASH), ("/{*rest}", Hashes::SLASH_REST)] {
+            assert_eq!(format!("{:?}", Hashes::of(path)), format!("{constant:?}"), "{path}");
+        }
     }
 }

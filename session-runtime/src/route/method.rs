@@ -55,10 +55,6 @@ methods! {
 }
 
 impl Method {
-    pub(super) const fn is(self, other: Self) -> bool {
-        self as u16 == other as u16
-    }
-
     pub(super) const fn bit(self) -> u16 {
         1 << self as u16
     }

@@ -1,0 +1,12 @@
+#![allow(unused_imports)]
+
+use session_runtime::{RouteGroup, Routes, Session, Sessions, protected, public, refresh_endpoint, route_group, routes};
+
+#[public(GET "/users")]
+async fn users() {}
+
+static ADMIN: RouteGroup<()> = route_group![users];
+
+static ROUTES: Routes<()> = routes!["/admin" => ..ADMIN];
+
+fn main() {}

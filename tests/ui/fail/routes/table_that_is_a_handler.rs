@@ -1,0 +1,10 @@
+#![allow(unused_imports)]
+
+use session_runtime::{RouteGroup, Routes, Session, Sessions, protected, public, refresh_endpoint, route_group, routes};
+
+#[public(GET "/users")]
+async fn users() {}
+
+static ROUTES: Routes<()> = routes![..users];
+
+fn main() {}

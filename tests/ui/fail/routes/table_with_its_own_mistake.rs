@@ -1,0 +1,15 @@
+#![allow(unused_imports)]
+
+use session_runtime::{RouteGroup, Routes, Session, Sessions, protected, public, refresh_endpoint, route_group, routes};
+
+#[public(GET "/users")]
+async fn users() {}
+
+#[public(GET "/users")]
+async fn again() {}
+
+static ADMIN: RouteGroup<()> = route_group![users, again];
+
+static ROUTES: Routes<()> = routes!["/admin" => [..ADMIN]];
+
+fn main() {}
