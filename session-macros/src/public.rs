@@ -31,7 +31,8 @@ fn text(reason: &Expr, errors: &mut Errors) -> Option<String> {
     {
         return Some(text.value());
     }
-    let message = format!("`reason` says in a string why everyone may call the service\nhelp: `reason = {EXAMPLE}`");
+    let message =
+        format!("`reason` says in a string why everyone may call the service\nhelp: `reason = {EXAMPLE}`");
     errors.push(reason.span(), message);
     None
 }

@@ -45,8 +45,6 @@ use crate::{
     },
 };
 
-pub use self::service::mount_guarded;
-
 /// The first argument of every handler that an attribute generates; it runs before all others and before the body is read.
 #[doc(hidden)]
 pub struct Guard<E, A> {

@@ -296,10 +296,10 @@ pub use session_macros::route_group;
 pub mod __private {
     pub use crate::{
         Requirement,
-        guard::{Guard, ResponseFuture, check_argument, mount_guarded, respond, theft_answer},
+        guard::{Guard, ResponseFuture, check_argument, respond, theft_answer},
         route::{
-            Completeness, Endpoint, Finding, GuardOptions, Hash, Hashes, Included, Method, Mount, Mounting, Part,
-            RouteInfo, RouteSpec, TheftHook, Unlisted, Wild, capacity, conflict, flatten, joined_len,
+            Completeness, Endpoint, Finding, GuardOptions, Hash, Hashes, Included, Method, Mount, Mounting,
+            Part, RouteInfo, RouteSpec, TheftHook, Unlisted, Wild, capacity, conflict, flatten, joined_len,
             joined_prefixes, kind, route_count, route_group, routes, verdicts,
         },
     };

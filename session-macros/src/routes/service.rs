@@ -43,7 +43,10 @@ impl Service {
         }
         let args = Args::parse(content.parse()?, errors);
         if let Some(route) = &args.route {
-            errors.push(route.method.span(), "a service gets every method\nhelp: the prefix before `=>` is its path");
+            errors.push(
+                route.method.span(),
+                "a service gets every method\nhelp: the prefix before `=>` is its path",
+            );
         }
         let given_reason = args.has("reason");
         let endpoint = match keyword {
@@ -52,7 +55,10 @@ impl Service {
         };
         if matches!(keyword, Keyword::Public) && !given_reason {
             let message = "a service that is open to everyone needs a reason";
-            let help = format!("`public_service({}, reason = \"static files\")`", as_written(path.to_token_stream()));
+            let help = format!(
+                "`public_service({}, reason = \"static files\")`",
+                as_written(path.to_token_stream())
+            );
             errors.push(name.span(), format!("{message}\nhelp: {help}"));
         }
         Ok(Self { keyword, path, endpoint })
@@ -81,9 +87,9 @@ impl Service {
         let path = &self.path;
         match self.keyword {
             Keyword::Public => quote_spanned!(last_span(path)=> mounting.service(#path)),
-            Keyword::Protected => quote_spanned! {last_span(path)=>
-                ::session_runtime::__private::mount_guarded::<#name, _, _, _>(mounting, #path)
-            },
+            Keyword::Protected => {
+                quote_spanned!(last_span(path)=> mounting.guarded_service::<#name, _, _>(#path))
+            }
         }
     }
 }
@@ -111,7 +117,10 @@ impl Keyword {
             Self::Protected => "protected_service(legacy)",
         };
         let message = "a service is named by the function that makes it of the state";
-        syn::Error::new(name.span(), format!("{message}\nhelp: `{example}`, where the function is `fn(&App) -> Router`"))
+        syn::Error::new(
+            name.span(),
+            format!("{message}\nhelp: `{example}`, where the function is `fn(&App) -> Router`"),
+        )
     }
 }
 

@@ -8,27 +8,45 @@ use axum::{
 
 use super::{Guard, respond};
 use crate::{
-    route::{
-        Endpoint, Mountable, Mounting,
-        kind::{Accepts, Required},
-    },
+    route::{Endpoint, Mountable, Mounting, kind::Required},
     session::Session,
     sessions::Sessions,
 };
 
-/// Mounts what `make` makes behind the guard of `E`, as a handler with `#[protected]` would be.
+impl<S: Clone + Send + Sync + 'static> Mounting<'_, S> {
+    /// With the service that `make` makes of the state, behind the guard of `E`, as a handler with `#[protected]` would be.
+    pub fn guarded_service<E, F, V>(self, make: F) -> Self
+    where
+        S: HoldsSessions,
+        E: Endpoint<Kind = Required>,
+        F: FnOnce(&S) -> V,
+        V: Mountable,
+    {
+        let guard = from_fn_with_state(self.state().sessions(), pass::<E>);
+        self.service_behind(make, |router| router.route_layer(guard))
+    }
+}
+
+/// A state from which a service's guard has its sessions.
 #[doc(hidden)]
-pub fn mount_guarded<'a, E, S, F, V>(mounting: Mounting<'a, S>, make: F) -> Mounting<'a, S>
+#[diagnostic::on_unimplemented(
+    message = "the router's state `{Self}` holds no `Sessions`",
+    label = "this service needs a session",
+    note = "add `sessions: Sessions` to `{Self}` and derive `FromRef` for it"
+)]
+pub trait HoldsSessions {
+    /// The sessions.
+    fn sessions(&self) -> Sessions;
+}
+
+#[diagnostic::do_not_recommend]
+impl<S> HoldsSessions for S
 where
-    E: Endpoint<Kind = Required>,
-    Required: Accepts<S>,
-    S: Clone + Send + Sync + 'static,
     Sessions: FromRef<S>,
-    F: FnOnce(&S) -> V,
-    V: Mountable,
 {
-    let guard = from_fn_with_state(Sessions::from_ref(mounting.state()), pass::<E>);
-    mounting.service_behind(make, |router| router.route_layer(guard))
+    fn sessions(&self) -> Sessions {
+        Sessions::from_ref(self)
+    }
 }
 
 async fn pass<E>(State(sessions): State<Sessions>, request: Request, next: Next) -> Response

@@ -238,8 +238,12 @@ impl<const CAPACITY: usize> Seen<CAPACITY> {
         let hash = info.handler_hash;
         let mut slot = Slot::new(hash, CAPACITY);
         while let Some(entry) = self.entries[slot.at] {
-            if entry.is(hash, What::Handler) && infos[entry.route].is_same_handler(info) {
-                return Verdict::Twice(entry.route);
+            if entry.is(hash, What::Handler) {
+                let other = &infos[entry.route];
+                // A service is there with several paths by one entry.
+                if other.position != info.position && other.is_same_handler(info) {
+                    return Verdict::Twice(entry.route);
+                }
             }
             slot.advance();
         }
@@ -416,8 +420,10 @@ impl Verdict {
                 infos[other].write_path(text.text("\nhelp: give it a path outside `")).text("`")
             }
             Self::AroundRefresh(other) => {
-                let text = info.write_handler(text.text("the service ")).text(" takes all of `");
-                let text = info.write_path(text).text("`, where it would be sent the refresh token, whose cookie is for `");
+                let text = info.write_handler(text.text("the service ")).text(" takes all below `");
+                let text = text
+                    .text(info.prefix)
+                    .text("`, even what is sent the refresh token, whose cookie is for `");
                 let text = infos[other].write_path(text).text("` of ");
                 let text = infos[other].write_handler(text);
                 text.text("\nhelp: give one of them another path")
@@ -582,6 +588,9 @@ mod tests {
         let of = |path, position| RouteInfo::bare(Some(Method::GET), "", path, RouteKind::Public, position);
         let mut infos = [of("/a", 0), of("/a", 0), of("/b", 1), of("/b", 2)];
         infos[1].line = 7;
-        assert_eq!(of_infos(&infos, Completeness::Complete), [Verdict::Sound, Verdict::Sound, Verdict::Taken(2)]);
+        assert_eq!(
+            of_infos(&infos, Completeness::Complete),
+            [Verdict::Sound, Verdict::Sound, Verdict::Taken(2)]
+        );
     }
 }

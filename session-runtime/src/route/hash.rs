@@ -103,7 +103,8 @@ mod tests {
 
     #[test]
     fn the_hashes_of_a_service_are_those_of_its_paths() {
-        for (path, constant) in [("", Hashes::EMPTY), ("/", Hashes::SLASH), ("/{*rest}", Hashes::SLASH_REST)] {
+        for (path, constant) in [("", Hashes::EMPTY), ("/", Hashes::SLASH), ("/{*rest}", Hashes::SLASH_REST)]
+        {
             assert_eq!(format!("{:?}", Hashes::of(path)), format!("{constant:?}"), "{path}");
         }
     }

@@ -80,9 +80,10 @@ impl Manifest {
                 }
             },
             (Err(error), Missing::IsWritten) if error.kind() == io::ErrorKind::NotFound => self.write(path),
-            (Err(error), _) => {
-                Err(format!("`{}` can't be read: {error}\nhelp: to keep the routes, {accept}", path.display()))
-            }
+            (Err(error), _) => Err(format!(
+                "`{}` can't be read: {error}\nhelp: to keep the routes, {accept}",
+                path.display()
+            )),
         }
     }
 
@@ -167,7 +168,10 @@ fn duration(duration: Duration) -> String {
 
 /// The words of each line.
 fn lines(text: &str) -> BTreeSet<Vec<&str>> {
-    text.lines().map(|line| line.split_whitespace().collect()).filter(|line: &Vec<_>| !line.is_empty()).collect()
+    text.lines()
+        .map(|line| line.split_whitespace().collect())
+        .filter(|line: &Vec<_>| !line.is_empty())
+        .collect()
 }
 
 fn is_set(variable: &str) -> bool {
@@ -212,7 +216,8 @@ mod tests {
     #[test]
     fn a_route_whose_protection_changed_is_shown_beside_what_it_was() {
         let kept = two().to_string();
-        let now = manifest(&[(Method::POST, "/b", RouteKind::Public), (Method::GET, "/a/{id}", RouteKind::Public)]);
+        let now =
+            manifest(&[(Method::POST, "/b", RouteKind::Public), (Method::GET, "/a/{id}", RouteKind::Public)]);
         assert_eq!(now.differences(&kept), "- POST /b login\n+ POST /b public\n");
         assert_eq!(manifest(&[]).differences(&kept), "- GET /a/{id} public\n- POST /b login\n");
     }

@@ -1,5 +1,8 @@
 //! From a table to axum's router: the one place that mounts.
-#![expect(clippy::disallowed_methods, reason = "what reaches this place stands in a table and has been checked")]
+#![expect(
+    clippy::disallowed_methods,
+    reason = "what reaches this place stands in a table and has been checked"
+)]
 
 use std::{convert::Infallible, slice};
 
@@ -72,11 +75,7 @@ impl<'a, S: Clone + Send + Sync + 'static> Mounting<'a, S> {
     }
 
     /// With the service that `make` makes of the state, behind what `guard` puts before it.
-    pub(crate) fn service_behind<F, V>(
-        mut self,
-        make: F,
-        guard: impl FnOnce(Router<S>) -> Router<S>,
-    ) -> Self
+    pub(crate) fn service_behind<F, V>(mut self, make: F, guard: impl FnOnce(Router<S>) -> Router<S>) -> Self
     where
         F: FnOnce(&S) -> V,
         V: Mountable,

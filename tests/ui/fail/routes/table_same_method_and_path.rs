@@ -12,8 +12,8 @@ mod admin {
 }
 
 #[public(GET "/admin/users/{id}")]
-async fn user() {}
+async fn other() {}
 
-static ROUTES: Routes<()> = routes![user, "/admin" => [..admin::ROUTES]];
+static ROUTES: Routes<()> = routes![other, "/admin" => [..admin::ROUTES]];
 
 fn main() {}

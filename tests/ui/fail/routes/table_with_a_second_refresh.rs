@@ -12,8 +12,8 @@ mod auth {
 }
 
 #[refresh_endpoint(POST "/refresh")]
-async fn refresh() {}
+async fn other() {}
 
-static ROUTES: Routes<Sessions> = routes![refresh, ..auth::ROUTES];
+static ROUTES: Routes<Sessions> = routes![other, ..auth::ROUTES];
 
 fn main() {}
