@@ -100,7 +100,6 @@ async fn an_included_refresh_endpoint_refreshes_where_its_cookie_is_sent() {
 }
 
 #[tokio::test]
-#[expect(clippy::disallowed_methods, reason = "shows what comes of it")]
 async fn an_included_login_at_another_path_than_the_table_says_fails_at_once() {
     let (_, app) = app().await;
     let nested = Router::new().nest("/v1", app);

@@ -58,7 +58,6 @@ async fn user(session: Session) -> String {
 
 /// A router that knows nothing of this system but the session in the extensions. It shows whose session came, and for
 /// what path it was asked, and ends the session at `/leave`.
-#[expect(clippy::disallowed_methods, reason = "stands for a router of a third party")]
 pub fn echo(_: &Library) -> Router {
     let show = |session: Extension<Session>, OriginalUri(whole): OriginalUri, uri: axum::http::Uri| async move {
         format!("{} {uri} of {whole}", session.user_id())

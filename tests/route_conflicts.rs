@@ -1,5 +1,4 @@
 //! The compile-time verdict on paths is the verdict of the router that axum uses.
-#![expect(clippy::disallowed_methods, reason = "axum's own verdict is asked for")]
 
 use std::panic::{self, AssertUnwindSafe};
 

@@ -166,3 +166,14 @@ async fn health() -> &'static str {
 async fn jwks(State(sessions): State<Sessions>) -> Jwks {
     sessions.jwks()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::ROUTES;
+
+    /// A route whose protection changes shows in a review of `routes.txt`; `UPDATE_MANIFEST=1` accepts it.
+    #[test]
+    fn who_may_call_what_is_as_routes_txt_says() {
+        ROUTES.manifest().assert_matches_file("home_feed/routes.txt");
+    }
+}

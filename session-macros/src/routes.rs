@@ -51,7 +51,7 @@ enum What {
     Handler(Path),
     /// Another table.
     Table(Path),
-    Service(Service),
+    Service(Box<Service>),
 }
 
 impl Table {
@@ -114,7 +114,7 @@ impl Table {
         let prefix = format!("{prefix}{}", own.as_ref().map_or("", RoutePath::as_str));
         if is_service {
             let service = Service::parse(input, errors)?;
-            self.0.push(Entry { cfgs: cfgs.to_vec(), prefix, what: What::Service(service) });
+            self.0.push(Entry { cfgs: cfgs.to_vec(), prefix, what: What::Service(Box::new(service)) });
             return Ok(());
         }
         if !input.peek(Bracket) {

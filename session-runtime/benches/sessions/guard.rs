@@ -1,4 +1,8 @@
 //! A guarded handler beside the same handler without a guard, and beside one with a session of `tower-sessions`.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "what a table mounts is compared with what is mounted by hand"
+)]
 
 use std::{
     hint::black_box,
