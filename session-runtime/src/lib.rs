@@ -58,7 +58,7 @@
 //! # Where to read on
 //!
 //! - The attributes, each with its keys: [`protected`], [`login_endpoint`], [`refresh_endpoint`], [`logout_endpoint`],
-//!   [`public`]; the table: [`routes!`].
+//!   [`public`]; the table: [`routes!`], a part of one: [`route_group!`], what it shows: [`Manifest`].
 //! - What a handler holds: [`Session`], [`Login`]. What an application holds: [`Sessions`]. How it is set up, with every
 //!   default: [`SessionsBuilder`].
 //! - What a caller sees when refused: [`SessionError`].
@@ -258,7 +258,7 @@ pub use session_macros::public;
 
 /// The table of an application's routes, checked by rustc as a whole.
 ///
-/// `routes![handler, module::handler, "/prefix" => [handler, …], …]` is a [`Routes`], to be kept in a `static`.
+/// `routes![handler, module::handler, "/prefix" => [handler, …], ..module::TABLE, …]` is a [`Routes`], to be kept in a `static`.
 ///
 /// ```
 /// # use axum::extract::FromRef;
@@ -281,15 +281,111 @@ pub use session_macros::public;
 /// - with a handler that has no attribute, or an attribute without a path, or that is listed twice;
 /// - with two routes of the same method and path, or of paths that axum's router would refuse beside each other;
 /// - with logins or protected routes but no refresh endpoint, or with two of them;
-/// - with another route at or below the path of the refresh cookie, which would be sent the refresh token;
+/// - with another route at or below the path of the refresh cookie, or a service around it, which would be sent the refresh
+///   token;
 /// - with a prefix that is malformed or has captures;
-/// - when the router's state holds no [`Sessions`].
+/// - when the router's state holds no [`Sessions`], or can't give the state of an included table.
 ///
 /// [`Routes::router`] makes an axum router of it. It may be merged with others. If it is nested, the table does not know the path at
 /// which it is reached, and the first login or refresh fails with 500 and says so: write the prefix into the table.
+///
+/// # Other tables
+///
+/// `..module::TABLE` includes a table of another module or crate, complete or a [`route_group!`]. Every check is made across
+/// all of them, and tells both handlers by file and line. The included table may be over another state, if that state is
+/// [`FromRef`](axum::extract::FromRef) of this table's. A complete table brings its refresh endpoint with it.
+///
+/// ```
+/// # use axum::extract::FromRef;
+/// # use session_runtime::*;
+/// # #[refresh_endpoint(POST "/refresh")] async fn refresh() {}
+/// mod admin {
+/// #   use axum::extract::{FromRef, State};
+/// #   use session_runtime::*;
+/// #   #[derive(Clone)] pub struct Db;
+///     #[derive(Clone, FromRef)]
+///     pub struct Admin {
+///         pub sessions: Sessions,
+///         pub db: Db,
+///     }
+///
+///     #[protected(GET "/users/{id}")]
+///     async fn user(_: Session, State(db): State<Db>) {}
+///
+///     pub static ROUTES: RouteGroup<Admin> = route_group![user];
+/// }
+///
+/// #[derive(Clone, FromRef)]
+/// struct App {
+///     sessions: Sessions,
+///     admin: admin::Admin,
+/// }
+///
+/// static ROUTES: Routes<App> = routes![refresh, "/admin" => [..admin::ROUTES]];
+///
+/// let paths: Vec<_> = ROUTES.iter().map(RouteInfo::path).collect();
+/// assert_eq!(paths, ["/refresh", "/admin/users/{id}"]);
+/// ```
+///
+/// # Services
+///
+/// What is no handler of yours, such as static files or a third party's router, is listed by the function that makes it of the
+/// state. It gets every request below its prefix that no other route takes, of every method, with the prefix taken off its path
+/// as by axum's `Router::nest`.
+///
+/// - `"/prefix" => public_service(function, reason = "…")` is open to everyone, and says why.
+/// - `"/prefix" => protected_service(function)` stands behind the same guard as a handler with [`protected`], and takes the same
+///   keys: `require`, `max_auth_age`, `check = store`. The service finds its [`Session`] in the extensions of the request.
+///
+/// ```
+/// # use axum::{Extension, Router, extract::FromRef, routing::get};
+/// # use session_runtime::*;
+/// # #[derive(Clone, FromRef)] struct App { sessions: Sessions }
+/// # #[refresh_endpoint(POST "/refresh")] async fn refresh() {}
+/// # #[derive(Clone, Copy)] struct Role;
+/// # impl Claim for Role { const KEY: &'static str = "role"; type Value = Vec<String>; }
+/// # mod third_party { pub fn assets() -> axum::Router { axum::Router::new() } }
+/// fn assets(_: &App) -> Router {
+///     third_party::assets()
+/// }
+///
+/// fn legacy(_: &App) -> Router {
+///     Router::new().route("/whoami", get(async |session: Extension<Session>| session.user_id().to_owned()))
+/// }
+///
+/// static ROUTES: Routes<App> = routes![
+///     refresh,
+///     "/assets" => public_service(assets, reason = "static files"),
+///     "/legacy" => protected_service(legacy, require = [Role.includes("staff")]),
+/// ];
+/// ```
+///
+/// The function may return whatever axum takes for a service; where it returns `impl Service<…>`, add `+ use<>`, since the
+/// service outlives the reference to the state.
+///
+/// # Deny by default
+///
+/// A route that is mounted past the table has no attribute, and no check sees it. The list of `disallowed-methods` in the
+/// `clippy.toml` of this project's repository makes an error of every method of axum's `Router` that can do so; copy it, and
+/// set `disallowed_methods = "deny"` under `[lints.clippy]` in your `Cargo.toml`. What is in the table shows in its
+/// [`Manifest`].
 pub use session_macros::routes;
 
-/// A part of a table, for [`routes!`] to include.
+/// A part of a table, for [`routes!`] to include: a [`RouteGroup`], in a `static`.
+///
+/// It is written as `routes!` is, and checked as far as it goes: it may lack a refresh endpoint. So it can't be mounted, only
+/// included.
+///
+/// ```
+/// # use session_runtime::*;
+/// # #[refresh_endpoint(POST "/refresh")] async fn refresh() {}
+/// #[protected(GET "/me")]
+/// async fn me(session: Session) {}
+///
+/// static ACCOUNT: RouteGroup<Sessions> = route_group!["/account" => [me]];
+///
+/// static ROUTES: Routes<Sessions> = routes![refresh, ..ACCOUNT];
+/// ```
 pub use session_macros::route_group;
 
 #[doc(hidden)]

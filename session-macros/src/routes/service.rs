@@ -37,30 +37,22 @@ impl Service {
             return Err(keyword.expected(&name));
         }
         let path = content.call(Path::parse_mod_style)?;
-        let comma = content.parse::<Option<Token![,]>>()?;
-        if comma.is_none() && !content.is_empty() {
-            return Err(content.error("expected `,` after the function that makes the service"));
+        if !content.is_empty() && !content.peek(Token![,]) {
+            return Err(keyword.expected(&name));
         }
+        content.parse::<Option<Token![,]>>()?;
         let args = Args::parse(content.parse()?, errors);
         if let Some(route) = &args.route {
-            errors.push(
-                route.method.span(),
-                "a service gets every method\nhelp: the prefix before `=>` is its path",
-            );
+            let message = "a service gets every method\nhelp: the prefix before `=>` is its path";
+            errors.push(route.method.span(), message);
         }
-        let given_reason = args.has("reason");
         let endpoint = match keyword {
-            Keyword::Public => public::check_service(args, errors),
+            Keyword::Public => {
+                require_reason(&args, &name, &path, errors);
+                public::check_service(args, errors)
+            }
             Keyword::Protected => protected::check_service(args, errors),
         };
-        if matches!(keyword, Keyword::Public) && !given_reason {
-            let message = "a service that is open to everyone needs a reason";
-            let help = format!(
-                "`public_service({}, reason = \"static files\")`",
-                as_written(path.to_token_stream())
-            );
-            errors.push(name.span(), format!("{message}\nhelp: {help}"));
-        }
         Ok(Self { keyword, path, endpoint })
     }
 
@@ -121,6 +113,15 @@ impl Keyword {
             name.span(),
             format!("{message}\nhelp: `{example}`, where the function is `fn(&App) -> Router`"),
         )
+    }
+}
+
+fn require_reason(args: &Args, keyword: &Ident, path: &Path, errors: &mut Errors) {
+    if !args.has("reason") {
+        let message = "a service that is open to everyone needs a reason";
+        let path = as_written(path.to_token_stream());
+        let help = format!("`public_service({path}, reason = \"static files\")`");
+        errors.push(keyword.span(), format!("{message}\nhelp: {help}"));
     }
 }
 
