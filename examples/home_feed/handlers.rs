@@ -75,7 +75,7 @@ async fn refresh(session: Session) -> Json<Value> {
 
 /// A real application tells the user here, and may revoke their other sessions too.
 async fn report_theft(theft: Theft) {
-    println!("theft: session {} of {} was ended ({:?})", theft.session_handle, theft.user_id, theft.kind);
+    eprintln!("theft: session {} of {} was ended ({:?})", theft.session_handle, theft.user_id, theft.kind);
 }
 
 #[logout_endpoint(POST "/logout")]

@@ -33,7 +33,7 @@ struct App {
 async fn main() -> anyhow::Result<()> {
     let options = Options::parse();
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
-    fmt().with_env_filter(filter).init();
+    fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
 
     let listener = TcpListener::bind(&options.listen).await.with_context(|| {
         format!("can't listen on {}; choose another address with --listen", options.listen)

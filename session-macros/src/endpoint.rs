@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
-use proc_macro2::{Ident, TokenStream};
-use quote::{ToTokens, format_ident, quote};
+use proc_macro2::{Ident, Span, TokenStream};
+use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::{Expr, ExprPath};
 
 use crate::{
     args::{Args, RouteArgs},
     errors::Errors,
     handler::Handler,
+    hash::Hashes,
     path::RoutePath,
     suggest,
 };
@@ -63,7 +64,7 @@ impl Endpoint {
             Some(argument) if handler.is_sound() => handler.guarded(&argument),
             _ => handler.verbatim(),
         };
-        let endpoint = self.expand_endpoint(handler);
+        let endpoint = (!handler.is_method()).then(|| self.expand_endpoint(handler));
         quote!(#function #endpoint)
     }
 
@@ -123,9 +124,14 @@ impl Endpoint {
 
     fn expand_on_theft(&self) -> Option<TokenStream> {
         let hook = self.on_theft.as_ref()?;
+        let name = hook.path.segments.last()?;
+        let theft = Ident::new("theft", Span::mixed_site());
+        // Where an error about the function's type points.
+        let at_hook = name.ident.span().resolved_at(Span::mixed_site());
+        let answer = quote_spanned!(at_hook=> ::session_runtime::__private::theft_answer(#hook(#theft)));
         Some(quote! {
             fn on_theft() -> ::core::option::Option<::session_runtime::__private::TheftHook> {
-                ::core::option::Option::Some(|theft| ::session_runtime::__private::theft_answer(#hook(theft)))
+                ::core::option::Option::Some(|#theft| #answer)
             }
         })
     }
@@ -208,12 +214,12 @@ impl Route {
             Self::Refused => quote!(#some(#spec::REFUSED)),
             Self::At { method, path } => {
                 let method = format_ident!("{method}");
-                let (text, captures) = (path.as_str(), path.captures());
+                let (text, hashes) = (path.as_str(), Hashes::of(path.as_str()));
                 quote! {
                     #some(#spec {
                         method: ::session_runtime::__private::Method::#method,
                         path: #text,
-                        captures: #captures,
+                        hashes: #hashes,
                         handler: ::core::concat!(::core::module_path!(), "::", ::core::stringify!(#handler)),
                         file: ::core::file!(),
                         line: ::core::line!(),
@@ -230,13 +236,19 @@ fn check_method(written: &Ident, errors: &mut Errors) -> Option<&'static str> {
     let upper = name.to_uppercase();
     let known = METHODS.iter().copied().find(|method| *method == upper);
     if known.is_none_or(|method| method != name) {
-        let message = match known.or_else(|| suggest::nearest(&name, &METHODS)) {
-            Some(meant) if known.is_some() => format!("a method is written in capitals\nhelp: `{meant}`"),
-            Some(meant) => format!("unknown method `{name}`\nhelp: did you mean `{meant}`?"),
-            None => format!("unknown method `{name}`\nhelp: one of {}", METHODS.join(", ")),
+        let message = match (known, suggest::nearest(&name, &METHODS)) {
+            (Some(meant), _) => format!("a method is written in capitals\nhelp: `{meant}`"),
+            (None, Some(near)) => {
+                format!("unknown method `{name}`\nhelp: did you mean `{near}`? {}", methods())
+            }
+            (None, None) => format!("unknown method `{name}`\nhelp: {}", methods()),
         };
         errors.push(written.span(), message);
         return None;
     }
     known
+}
+
+fn methods() -> String {
+    format!("axum routes {}", METHODS.map(|method| format!("`{method}`")).join(", "))
 }

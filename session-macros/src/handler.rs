@@ -3,7 +3,7 @@
 use proc_macro2::{Group, Span, TokenStream};
 use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::{
-    Attribute, FnArg, GenericArgument, Ident, PathArguments, Safety, Signature, Type, Visibility,
+    Attribute, FnArg, GenericArgument, Ident, PathArguments, ReturnType, Safety, Signature, Type, Visibility,
     parse::{Parse, ParseStream},
     spanned::Spanned,
     visit::{self, Visit},
@@ -55,6 +55,11 @@ impl Handler {
         self.types().next()
     }
 
+    /// Whether this is a method, beside which no other item can stand.
+    pub(crate) fn is_method(&self) -> bool {
+        self.signature.receiver().is_some()
+    }
+
     /// Whether the function can stand behind a guard; if not, that is in the errors already.
     pub(crate) fn is_sound(&self) -> bool {
         self.is_sound
@@ -96,7 +101,16 @@ impl Handler {
         let passed_session = self.first_type().map(|_| quote!(#session,));
         let bound_session = if passed_session.is_some() { quote!(#session) } else { quote!(_) };
 
-        let guard_type = quote_spanned!(at_argument=> ::session_runtime::__private::Guard<#name, #argument>);
+        let guard_type = quote!(::session_runtime::__private::Guard<#name, #argument>);
+        let check_argument = quote_spanned!(at_argument=>
+            ::session_runtime::__private::check_argument::<#name, #argument>();
+        );
+        let respond = quote_spanned! {self.output_span()=>
+            ::session_runtime::__private::respond(
+                #finish,
+                ::std::boxed::Box::pin(#name(#passed_session #(#names,)*)),
+            )
+        };
         quote! {
             #everywhere
             #wrapper
@@ -106,13 +120,20 @@ impl Handler {
             ) -> ::session_runtime::__private::ResponseFuture {
                 #inner
                 #signature #body
+                #check_argument
                 let (#bound_session, #finish) = #guard.open();
-                ::session_runtime::__private::respond(
-                    #finish,
-                    ::std::boxed::Box::pin(#name(#passed_session #(#names,)*)),
-                )
+                #respond
             }
         }
+    }
+
+    /// Where an error about the type of the answer points.
+    fn output_span(&self) -> Span {
+        match &self.signature.output {
+            ReturnType::Default => self.signature.ident.span(),
+            ReturnType::Type(_, ty) => last_segment_span(ty),
+        }
+        .resolved_at(Span::mixed_site())
     }
 
     fn types(&self) -> impl Iterator<Item = &Type> {

@@ -7,6 +7,7 @@ mod attributes;
 mod endpoint;
 mod errors;
 mod handler;
+mod hash;
 mod login_endpoint;
 mod logout_endpoint;
 mod path;

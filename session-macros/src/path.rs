@@ -197,6 +197,7 @@ fn help(path: &str) -> String {
     let corrected = corrected(path);
     match check(&corrected) {
         Ok(_) => format!("`\"{corrected}\"`"),
+        Err(mistake) if mistake.starts_with("two captures") => "give one of them another name".into(),
         Err(_) => "`{name}` captures one segment, `{*name}` at the end all of the rest; \
                    `{{` and `}}` are literal braces"
             .into(),

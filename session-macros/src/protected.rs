@@ -22,11 +22,8 @@ pub(crate) fn check(mut args: Args, handler: &Handler, errors: &mut Errors) -> E
     if optional.is_some() {
         refuse_with_optional("require", require.as_ref(), errors);
         refuse_with_optional("max_auth_age", max_auth_age.as_ref(), errors);
-    } else {
-        refuse_unannounced_option(handler, errors);
     }
-
-    let kind = if optional.is_some() { Kind::Optional } else { Kind::Required };
+    let kind = if optional.is_some() { Kind::Optional } else { required_kind(handler, errors) };
     let endpoint = Endpoint {
         requirements: require.map_or_else(Vec::new, |list| requirements(list, errors)),
         max_auth_age: max_auth_age.and_then(|age| duration(&age, errors)),
@@ -44,14 +41,17 @@ fn refuse_with_optional(key: &str, value: Option<&Expr>, errors: &mut Errors) {
     }
 }
 
-fn refuse_unannounced_option(handler: &Handler, errors: &mut Errors) {
-    let Some(first) = handler.first_type() else { return };
+/// `Required`; where the handler takes an `Option`, an error and what was probably meant.
+fn required_kind(handler: &Handler, errors: &mut Errors) -> Kind {
+    let Some(first) = handler.first_type() else { return Kind::Required };
     let session = argument_of(first, "Result").unwrap_or(first);
-    if argument_of(session, "Option").is_some() {
-        let message = "this handler is always called with a session";
-        let help = "add `optional` to the attribute, or take `Session`";
-        errors.push(last_segment_span(first), format!("{message}\nhelp: {help}"));
+    if argument_of(session, "Option").is_none() {
+        return Kind::Required;
     }
+    let message = "this handler is always called with a session";
+    let help = "add `optional` to the attribute, or take `Session`";
+    errors.push(last_segment_span(first), format!("{message}\nhelp: {help}"));
+    Kind::Optional
 }
 
 fn requirements(list: Expr, errors: &mut Errors) -> Vec<Expr> {

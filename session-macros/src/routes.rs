@@ -7,7 +7,7 @@ use syn::{
     parse::{ParseStream, Parser},
 };
 
-use crate::{errors::Errors, path::RoutePath};
+use crate::{errors::Errors, hash::Hash, path::RoutePath};
 
 pub(crate) fn expand(input: TokenStream) -> TokenStream {
     let mut errors = Errors::default();
@@ -91,8 +91,8 @@ impl Table {
     fn expand(&self) -> TokenStream {
         let listed = || self.0.iter().enumerate();
         let total = self.0.len();
-        let unlisted = listed().map(|(position, _)| {
-            let alias = alias(position);
+        let unlisted = listed().map(|(position, listed)| {
+            let alias = listed.alias(position);
             quote!(pub(super) type #alias = ::session_runtime::__private::Unlisted;)
         });
         let imports = listed().map(|(position, listed)| listed.import(position));
@@ -117,9 +117,7 @@ impl Table {
                 >(__INFOS);
             #(#verdicts)*
 
-            #[allow(deprecated)]
-            let mounts: &'static [::session_runtime::__private::Mount<_>] = &[#(#mounts),*];
-            ::session_runtime::__private::routes(__INFOS, mounts)
+            ::session_runtime::__private::routes(__INFOS, &[#(#mounts),*])
         })
     }
 }
@@ -127,17 +125,18 @@ impl Table {
 impl Listed {
     fn import(&self, position: usize) -> TokenStream {
         let Self { cfgs, handler, .. } = self;
-        let alias = alias(position);
-        quote!(#(#cfgs)* #[allow(deprecated)] use #handler as #alias;)
+        let alias = self.alias(position);
+        quote_spanned!(self.span()=> #(#cfgs)* #[allow(deprecated)] use #handler as #alias;)
     }
 
     fn info(&self, position: usize) -> TokenStream {
         let Self { cfgs, prefix, handler } = self;
+        let hash = Hash::of_text(prefix);
         let written = handler.to_token_stream().to_string().replace(' ', "");
-        let alias = alias(position);
+        let alias = self.alias(position);
         quote_spanned!(self.span()=>
             #(#cfgs)*
-            ::session_runtime::__private::RouteInfo::of::<#alias>(#prefix, #written, #position)
+            ::session_runtime::__private::RouteInfo::of::<#alias>(#prefix, #hash, #written, #position)
         )
     }
 
@@ -156,21 +155,26 @@ impl Listed {
 
     fn mount(&self, position: usize) -> TokenStream {
         let cfgs = &self.cfgs;
-        let alias = Ident::new(&alias(position).to_string(), self.span().resolved_at(Span::call_site()));
+        let alias = self.alias(position);
         quote_spanned!(self.span()=>
             #(#cfgs)*
-            |router, path| ::session_runtime::__private::mount::<#alias, _, _, _>(router, path, #alias)
+            |mounting| {
+                #[allow(deprecated)]
+                let handler = #alias;
+                mounting.mount::<#alias, _, _>(handler)
+            }
         )
+    }
+
+    /// The name by which the expansion knows the handler; an error about it points at the handler.
+    fn alias(&self, position: usize) -> Ident {
+        format_ident!("__handler_{position}", span = self.span().resolved_at(Span::call_site()))
     }
 
     /// The handler's name without the modules that lead to it: stable rustc marks one token.
     fn span(&self) -> Span {
         self.handler.segments.last().map_or_else(Span::call_site, |segment| segment.ident.span())
     }
-}
-
-fn alias(position: usize) -> Ident {
-    format_ident!("__handler_{position}")
 }
 
 fn refuse_other_attributes(attributes: &[Attribute], errors: &mut Errors) {

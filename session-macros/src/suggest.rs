@@ -7,7 +7,7 @@ pub(crate) fn nearest<'a>(written: &str, candidates: &[&'a str]) -> Option<&'a s
         .iter()
         .copied()
         .map(|candidate| (distance(&written, &candidate.to_lowercase()), candidate))
-        .filter(|(distance, candidate)| *distance <= candidate.len() / 3)
+        .filter(|(distance, candidate)| *distance <= candidate.len() / 2)
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, candidate)| candidate)
         .or_else(|| {

@@ -39,7 +39,7 @@ pub(crate) async fn start(
     for revocation in &batch.revocations {
         core.revoked.insert(revocation);
     }
-    core.revoked.heard(core.clock.now());
+    core.revoked.heard();
     tokio::spawn(follow_feed(Arc::downgrade(core), batch.next));
     tokio::spawn(tell_uses(Arc::downgrade(core), used));
     tokio::spawn(purge(Arc::downgrade(core)));
@@ -58,7 +58,7 @@ async fn follow_feed(core: Weak<Core>, mut cursor: Cursor) {
             Ok(Ok(batch)) => {
                 core.clock.adjust(batch.now);
                 batch.revocations.iter().for_each(|revocation| core.take_end(revocation));
-                core.revoked.heard(core.clock.now());
+                core.revoked.heard();
                 cursor = batch.next;
             }
             Ok(Err(error)) => pause(&core, &error).await,
@@ -68,7 +68,7 @@ async fn follow_feed(core: Weak<Core>, mut cursor: Cursor) {
 }
 
 async fn pause(core: &Core, error: &StoreError) {
-    let behind = core.revoked.behind(core.clock.now());
+    let behind = core.revoked.behind();
     tracing::warn!(%error, ?behind, "the feed of revocations is interrupted");
     sleep(PAUSE_AFTER_FAILURE).await;
 }

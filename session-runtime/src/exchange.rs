@@ -53,26 +53,31 @@ impl From<SessionError> for Refusal {
 
 type Outcome = Result<Arc<Refreshed>, Refusal>;
 
+/// A token, and the client that presents it.
+type Presentation = (Opened, Arc<[Fingerprint]>);
+
 /// The exchanges under way in this process.
 #[derive(Debug, Default)]
-pub(crate) struct Flights(DashMap<(Opened, Fingerprint), Shared<BoxFuture<'static, Outcome>>>);
+pub(crate) struct Flights(DashMap<Presentation, Shared<BoxFuture<'static, Outcome>>>);
 
 impl Core {
     /// Exchanges a refresh token whose first MAC was found right.
     ///
     /// Who presents the same token from the same client while its exchange is under way gets the same answer. The exchange goes
     /// on when nobody waits for it any more, so that the store and the next answer agree.
-    pub(crate) async fn exchange(self: &Arc<Self>, token: Opened, by: Fingerprint) -> Outcome {
+    ///
+    /// `by` is the client's fingerprint under each of the operator's keys, the newest first.
+    pub(crate) async fn exchange(self: &Arc<Self>, token: Opened, by: Arc<[Fingerprint]>) -> Outcome {
         let key = (token, by);
         let flight = self.flights.0.entry(key.clone()).or_insert_with(|| self.depart(key)).clone();
         flight.await
     }
 
-    fn depart(self: &Arc<Self>, key: (Opened, Fingerprint)) -> Shared<BoxFuture<'static, Outcome>> {
+    fn depart(self: &Arc<Self>, key: Presentation) -> Shared<BoxFuture<'static, Outcome>> {
         let core = Arc::clone(self);
         let task = tokio::spawn(async move {
             let landing = Landing { core: &core, key: &key };
-            let outcome = core.carry_out(&key.0, key.1).await;
+            let outcome = core.carry_out(&key.0, Arc::clone(&key.1)).await;
             drop(landing);
             outcome
         });
@@ -82,9 +87,9 @@ impl Core {
         task.map(move |outcome| outcome.unwrap_or_else(crashed)).boxed().shared()
     }
 
-    async fn carry_out(self: &Arc<Self>, token: &Opened, by: Fingerprint) -> Outcome {
+    async fn carry_out(self: &Arc<Self>, token: &Opened, by: Arc<[Fingerprint]>) -> Outcome {
         let presented = Link { generation: token.generation(), parent: token.parent() };
-        let (core, proof) = (Arc::clone(self), token.clone());
+        let (core, proof) = (Arc::clone(self), *token);
         let proves = move |salt: &crate::store::Salt| proof.proves(&core.keys, &salt.0);
         let exchange = Exchange::new(token.handle(), presented, self.config.grace, by, proves);
         let rotation = self.in_time(self.store.rotate(exchange)).await?;
@@ -97,7 +102,7 @@ impl Core {
             }
             (decision, Some(row)) if row.handle == token.handle() => {
                 let Some(answer) = decision.answer() else { return Err(Refusal::keeping(foreign_row())) };
-                let tokens = self.tokens(row, answer.access, answer.refresh)?;
+                let tokens = self.tokens(row, answer)?;
                 Ok(Arc::new(Refreshed { tokens }))
             }
             _ => Err(Refusal::keeping(foreign_row())),
@@ -125,7 +130,7 @@ impl Core {
 /// Takes an exchange off the list, even if it panics.
 struct Landing<'a> {
     core: &'a Core,
-    key: &'a (Opened, Fingerprint),
+    key: &'a Presentation,
 }
 
 impl Drop for Landing<'_> {

@@ -58,6 +58,10 @@ impl<E, A> Guard<E, A> {
     }
 }
 
+/// Does nothing but to have a wrong first argument refused at its type, in our words.
+#[doc(hidden)]
+pub const fn check_argument<E: Endpoint, A: SessionArgument<E::Kind>>() {}
+
 impl<E, A, S> FromRequestParts<S> for Guard<E, A>
 where
     E: Endpoint,
@@ -94,10 +98,10 @@ where
 
 /// What a handler of kind `K` may take as its first argument.
 #[diagnostic::on_unimplemented(
-    message = "`{Self}` can't be the session argument of this handler",
-    label = "not a session argument",
-    note = "the first argument is `Session`, or `Result<Session, SessionError>` to answer refusals itself; \
-            `Option<Session>` with `optional`; `Login` in a `#[login_endpoint]`"
+    message = "`{Self}` is not what this attribute gives to its handler",
+    label = "not a session",
+    note = "the first argument is `Session`, `Option<Session>` with `optional`, `Login` in a login, or a `Result` of \
+            a session with `SessionError`"
 )]
 pub trait SessionArgument<K: Kind>: Sized + Send {
     /// Makes the argument of what was found, or refuses the request.
@@ -139,6 +143,7 @@ impl Outcome {
 
 macro_rules! session_arguments {
     ($($argument:ty: $($kind:ident)|+ = $take:expr;)+) => {$($(
+        #[diagnostic::do_not_recommend]
         impl SessionArgument<crate::route::kind::$kind> for $argument {
             fn take(outcome: Outcome) -> Result<Self, SessionError> {
                 $take(outcome)
@@ -232,8 +237,7 @@ async fn judge(
     }
     check_standing(core.standing(accepted))?;
     let now = core.clock.now();
-    if core.config.when_behind == WhenBehind::FailClosed && core.revoked.behind(now) > core.config.feed_bound
-    {
+    if core.config.when_behind == WhenBehind::FailClosed && core.revoked.behind() > core.config.feed_bound {
         return Err(SessionError::from(StoreError::new("revocations may have been missed")).into());
     }
     if options.check_store && core.live_row(accepted.claims.handle).await?.is_none() {
@@ -270,7 +274,7 @@ fn receive(sessions: &Sessions, parts: &Parts, endpoint: TypeId) -> Passage {
         return refused(sessions, transport, parts, error.into());
     }
     let client = Client {
-        fingerprint: fingerprint(core, &parts.headers),
+        fingerprint: fingerprints(core, &parts.headers).first().copied().unwrap_or_default(),
         origin: origin(parts),
         replaces: access_tokens(core, &parts.headers).find_map(|token| core.named_session(token)),
     };
@@ -293,7 +297,7 @@ async fn exchange(sessions: &Sessions, parts: &Parts, endpoint: TypeId) -> Passa
         Ok(found) => found,
         Err((transport, refusal)) => return refused(sessions, transport, parts, refusal),
     };
-    let by = fingerprint(core, &parts.headers);
+    let by = fingerprints(core, &parts.headers);
     match sessions.exchange(found.token, by).await {
         Ok(refreshed) => {
             let tokens = refreshed.tokens.clone();
@@ -511,10 +515,11 @@ fn check_placement(
     )))
 }
 
-fn fingerprint(core: &Core, headers: &HeaderMap) -> Fingerprint {
+/// The client's fingerprint under each of the operator's keys, the newest first.
+fn fingerprints(core: &Core, headers: &HeaderMap) -> Arc<[Fingerprint]> {
     let parts = (core.config.fingerprint)(headers);
     let parts: Vec<&[u8]> = parts.iter().map(Vec::as_slice).collect();
-    Fingerprint(derived::fingerprint(&core.keys, &parts))
+    derived::fingerprints(&core.keys, &parts).into_iter().map(Fingerprint).collect()
 }
 
 fn origin(parts: &Parts) -> Option<Box<Origin>> {

@@ -1,4 +1,78 @@
-//! Protected routes and sessions for axum.
+//! Protected routes for axum, and the sessions behind them.
+//!
+//! A handler says in one attribute what it needs. The attribute generates the extraction of the session, the signal "your
+//! session has expired" and the rotation of tokens; the table [`routes!`] has rustc check what belongs together. Underneath is
+//! a complete session system: a short-lived access token that is checked without store I/O, and a rotating refresh token whose
+//! theft is detected.
+//!
+//! ```no_run
+//! use axum::{Json, extract::{FromRef, State}, http::StatusCode};
+//! use session_runtime::{
+//!     Login, MemoryStore, Routes, Session, Sessions, login_endpoint, logout_endpoint, protected, public, refresh_endpoint,
+//!     routes,
+//! };
+//! # #[derive(Clone)] struct Db;
+//! # #[derive(serde::Deserialize)] struct Credentials { user: String }
+//! # impl Db { async fn check(&self, form: &Credentials) -> Option<String> { Some(form.user.clone()) } }
+//!
+//! #[derive(Clone, FromRef)]
+//! struct App {
+//!     sessions: Sessions,
+//!     db: Db,
+//! }
+//!
+//! #[login_endpoint(POST "/login")]
+//! async fn login(mut login: Login, State(db): State<Db>, Json(form): Json<Credentials>) -> StatusCode {
+//!     let Some(user) = db.check(&form).await else { return StatusCode::FORBIDDEN };
+//!     login.create(&user); // staged: made, and its tokens sent, if this handler succeeds
+//!     StatusCode::OK
+//! }
+//!
+//! #[protected(GET "/getHomeFeed")]
+//! async fn home_feed(session: Session) -> String {
+//!     format!("hello {}", session.user_id())
+//! }
+//!
+//! #[refresh_endpoint(POST "/refresh")]
+//! async fn refresh(_: Session) {} // runs after the rotation
+//!
+//! #[logout_endpoint(POST "/logout")]
+//! async fn logout(_: Session) {}
+//!
+//! #[public(GET "/health")]
+//! async fn health() -> &'static str {
+//!     "ok"
+//! }
+//!
+//! static ROUTES: Routes<App> = routes![login, refresh, logout, home_feed, health];
+//!
+//! #[tokio::main]
+//! async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     let sessions = Sessions::builder(MemoryStore::new()).routes(&ROUTES).build().await?;
+//!     let app = ROUTES.router(App { sessions, db: Db });
+//!     axum::serve(tokio::net::TcpListener::bind("127.0.0.1:3000").await?, app).await?;
+//!     Ok(())
+//! }
+//! ```
+//!
+//! # Where to read on
+//!
+//! - The attributes, each with its keys: [`protected`], [`login_endpoint`], [`refresh_endpoint`], [`logout_endpoint`],
+//!   [`public`]; the table: [`routes!`].
+//! - What a handler holds: [`Session`], [`Login`]. What an application holds: [`Sessions`]. How it is set up, with every
+//!   default: [`SessionsBuilder`].
+//! - What a caller sees when refused: [`SessionError`].
+//! - The rules by which refresh tokens rotate: [`rotation`]. Where sessions are kept: [`store`].
+//!
+//! # What is promised
+//!
+//! - **A route is protected or it does not compile.** Only annotated handlers can be listed in [`routes!`], the annotated name is
+//!   always the guarded handler, and a [`Session`] can't be extracted without an attribute.
+//! - **An honest client is not logged out** by a lost answer, a second tab or a retry, **and a stolen refresh token is found
+//!   out**. The premises are stated in [`rotation`].
+//! - **A valid request costs no store I/O**, and a revoked session is refused all the same: each node keeps the sessions that
+//!   ended while access tokens of theirs may be alive.
+//! - **A store that fails is never "no session".** It answers 503, and no cookie is touched.
 
 pub mod claims;
 pub mod clock;
@@ -7,6 +81,7 @@ pub mod error;
 pub mod event;
 pub mod handle;
 pub mod rotation;
+pub mod route;
 pub mod session;
 pub mod sessions;
 pub mod store;
@@ -17,7 +92,6 @@ mod exchange;
 mod guard;
 mod node_clock;
 mod revocation;
-mod route;
 mod transport;
 
 pub use claims::{Claim, ClaimFailure, ClaimSet, Requirement};
@@ -30,20 +104,199 @@ pub use handle::{InvalidSessionHandle, SessionHandle};
 pub use rotation::{Grace, TheftKind};
 pub use route::{Method, RouteInfo, Routes, kind::RouteKind};
 pub use session::{Login, Session};
-pub use session_macros::{login_endpoint, logout_endpoint, protected, public, refresh_endpoint, routes};
 pub use sessions::{NewSession, SessionInfo, Sessions, Tokens};
 pub use store::{BeyondLimit, EndReason, MemoryStore, SessionStore};
 pub use token::{Algorithm, Jwks, KeyRing, SigningAlgorithm};
 pub use transport::{CsrfMode, InvalidTransport, SameSite, Transport};
 
+/// Puts a handler behind the guard: it runs only with a session.
+///
+/// `#[protected(METHOD "/path", key, key = value, …)]`. The path is axum's, with captures in braces. With a path the handler can
+/// be listed in [`routes!`]; with or without, it is a plain axum handler.
+///
+/// ```
+/// # use axum::{Router, extract::{FromRef, Path}, http::StatusCode, routing::get};
+/// use session_runtime::{Claim, Session, SessionError, protected};
+/// # #[derive(Clone, Copy)] struct Role;
+/// # impl Claim for Role { const KEY: &'static str = "role"; type Value = Vec<String>; }
+///
+/// #[protected(GET "/me")]
+/// async fn me(session: Session) -> String {
+///     session.user_id().to_owned()
+/// }
+///
+/// #[protected(DELETE "/posts/{id}", require = [Role.includes("admin")], max_auth_age = "15m", check = store)]
+/// async fn delete_post(_: Session, Path(id): Path<u64>) -> StatusCode {
+///     StatusCode::NO_CONTENT
+/// }
+///
+/// #[protected(optional)] // no path: for `Router::route`
+/// async fn greeting(session: Option<Session>) -> String {
+///     format!("hello {}", session.as_ref().map_or("stranger", Session::user_id))
+/// }
+///
+/// #[protected(GET "/feed")]
+/// async fn feed(session: Result<Session, SessionError>) -> (StatusCode, String) {
+///     match session {
+///         Ok(session) => (StatusCode::OK, session.user_id().to_owned()),
+///         Err(SessionError::TryRefreshToken) => (StatusCode::UNAUTHORIZED, "refresh, then call again".into()),
+///         Err(_) => (StatusCode::UNAUTHORIZED, "please log in".into()),
+///     }
+/// }
+/// # #[derive(Clone, FromRef)] struct App { sessions: session_runtime::Sessions }
+/// # let _ = Router::<App>::new().route("/", get(greeting));
+/// ```
+///
+/// # The first argument
+///
+/// | type | the handler runs |
+/// |---|---|
+/// | [`Session`], or no argument at all | with a session; every refusal is answered as [`SessionError`] states |
+/// | `Result<Session, SessionError>` | always, and answers refusals itself; what the refusal clears is cleared all the same |
+/// | `Option<Session>`, with `optional` | with a session or without; a session that has ended counts as none; an expired token is still told to refresh |
+/// | `Result<Option<Session>, SessionError>`, with `optional` | always |
+///
+/// It is known by its place, not by its name, so aliases work. All other arguments are extractors as usual, and run after the
+/// guard: the body of a request that was refused is never read.
+///
+/// # Keys
+///
+/// | key | default | what it does | refusal |
+/// |---|---|---|---|
+/// | `optional` | off | lets requests without a session pass | |
+/// | `require = [requirement, …]` | none | what the claims must be; see [`Claim`] | 403 `invalid claim` with every requirement that is not met |
+/// | `max_auth_age = "15m"` | none | how long ago the user may have authenticated: `s`, `m`, `h`, `d` | 403 `invalid claim`, entry `auth_time`; `WWW-Authenticate` as in RFC 9470 |
+/// | `check = store` | off | asks the store whether the session is live, at the cost of one read | 401; 503 if the store fails |
+///
+/// # Other attributes
+///
+/// Documentation, `cfg`, `deprecated`, lints and `tracing::instrument` go where they belong, above or below.
+/// `#[axum::debug_handler(state = App)]` stands below.
+pub use session_macros::protected;
+
+/// Makes a handler a login: it gets a [`Login`] and, if it succeeds, leaves a session behind.
+///
+/// `#[login_endpoint(POST "/path")]`. The method is `POST`, the path has no captures.
+///
+/// ```
+/// # use axum::{Json, http::StatusCode};
+/// # #[derive(serde::Deserialize)] struct Credentials { user: String, password: String }
+/// use session_runtime::{Login, login_endpoint};
+///
+/// #[login_endpoint(POST "/login")]
+/// async fn login(mut login: Login, Json(form): Json<Credentials>) -> StatusCode {
+///     if form.password != "correct horse battery staple" {
+///         return StatusCode::FORBIDDEN; // nothing is left behind
+///     }
+///     login.create(&form.user).remember(false);
+///     StatusCode::OK
+/// }
+/// ```
+///
+/// The session is made when the handler has answered below 400, and the response then carries its tokens, by cookie or by header
+/// as the client asks in `st-auth-mode`. If the store fails, the answer is 503 instead. The session that the request carried
+/// is replaced, but ends only when the new one is first used, so that a login whose answer is lost logs nobody out.
+///
+/// A login that another site's page caused is refused, for its victim would go on in the attacker's account.
+pub use session_macros::login_endpoint;
+
+/// Makes a handler the refresh endpoint: it runs after the rotation, with the session.
+///
+/// `#[refresh_endpoint(POST "/path", on_theft = function)]`; without a path it is `POST "/auth/session/refresh"`, where the
+/// official browser SDK looks for it. There is one in a table of [`routes!`], and its path is the path of the refresh cookie: the
+/// browser sends the refresh token nowhere else.
+///
+/// ```
+/// use session_runtime::{Session, Theft, refresh_endpoint};
+///
+/// #[refresh_endpoint(POST "/refresh", on_theft = report)]
+/// async fn refresh(_: Session) {}
+///
+/// async fn report(theft: Theft) {
+///     println!("session {} of {} was stolen and has been ended", theft.session_handle, theft.user_id);
+/// }
+/// ```
+///
+/// The response carries the new tokens whatever the handler answers, for the old ones are spent. The first argument is
+/// [`Session`], or `Result<Session, SessionError>` to answer refusals and theft itself; none is fine. A further argument that
+/// rejects the request, such as a body that does not parse, keeps the tokens from the client until it tries again.
+///
+/// The function named by `on_theft` is async, takes a [`Theft`] and returns `()`, or a response to answer with: see
+/// [`TheftAnswer`]. It is called by the request that found the theft. Thefts found otherwise, on other nodes too, are told by
+/// [`Sessions::events`].
+pub use session_macros::refresh_endpoint;
+
+/// Makes a handler the logout: when it succeeds, its session ends.
+///
+/// `#[logout_endpoint(POST "/path")]`; without a path it is `POST "/auth/signout"`, where the official browser SDK looks for it.
+///
+/// ```
+/// use session_runtime::{Session, logout_endpoint};
+///
+/// #[logout_endpoint(POST "/logout")]
+/// async fn logout(_: Session) {}
+/// ```
+///
+/// The session ends when the handler has answered below 400, and the response has the client forget its tokens. A handler that
+/// returns nothing is answered with `{"status":"OK"}`. If the store fails, the answer is 503 and nothing is forgotten. An
+/// expired access token is told to refresh first, as on any protected route.
+pub use session_macros::logout_endpoint;
+
+/// States that a handler is open to everyone, so that it can be listed in [`routes!`].
+///
+/// `#[public(METHOD "/path")]`. The handler goes through no guard and asks nothing of the state.
+///
+/// ```
+/// use session_runtime::public;
+///
+/// #[public(GET "/health")]
+/// async fn health() -> &'static str {
+///     "ok"
+/// }
+/// ```
+pub use session_macros::public;
+
+/// The table of an application's routes, checked by rustc as a whole.
+///
+/// `routes![handler, module::handler, "/prefix" => [handler, …], …]` is a [`Routes`], to be kept in a `static`.
+///
+/// ```
+/// # use axum::extract::FromRef;
+/// # use session_runtime::*;
+/// # #[derive(Clone, FromRef)] struct App { sessions: Sessions }
+/// # #[login_endpoint(POST "/login")] async fn login(_: Login) {}
+/// # #[refresh_endpoint(POST "/refresh")] async fn refresh() {}
+/// # #[protected(GET "/me")] async fn me() {}
+/// # #[public(GET "/health")] async fn health() {}
+/// static ROUTES: Routes<App> = routes![
+///     health,
+///     "/api" => [login, refresh, me],
+/// ];
+///
+/// assert_eq!(ROUTES.refresh_path().as_deref(), Some("/api/refresh"));
+/// ```
+///
+/// It does not compile
+///
+/// - with a handler that has no attribute, or an attribute without a path, or that is listed twice;
+/// - with two routes of the same method and path, or of paths that axum's router would refuse beside each other;
+/// - with logins or protected routes but no refresh endpoint, or with two of them;
+/// - with another route at or below the path of the refresh cookie, which would be sent the refresh token;
+/// - with a prefix that is malformed or has captures;
+/// - when the router's state holds no [`Sessions`].
+///
+/// [`Routes::router`] makes an axum router of it. It may be merged with others. If it is nested, the table does not know the path at
+/// which it is reached, and the first login or refresh fails with 500 and says so: write the prefix into the table.
+pub use session_macros::routes;
+
 #[doc(hidden)]
 pub mod __private {
     pub use crate::{
         Requirement,
-        guard::{Guard, ResponseFuture, respond, theft_answer},
+        guard::{Guard, ResponseFuture, check_argument, respond, theft_answer},
         route::{
-            Endpoint, GuardOptions, Method, Mount, RouteInfo, RouteSpec, TheftHook, Unlisted, Verdict,
-            capacity, kind, mount, routes, verdicts,
+            Endpoint, GuardOptions, Hash, Hashes, Method, Mount, Mounting, RouteInfo, RouteSpec, TheftHook,
+            Unlisted, Verdict, Wild, capacity, conflict, kind, routes, verdicts,
         },
     };
 }

@@ -3,10 +3,10 @@
 use std::{
     collections::HashMap,
     sync::{
-        Arc, Mutex, PoisonError, Weak,
+        Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicU64, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use tokio::sync::Notify;
@@ -34,10 +34,13 @@ pub(crate) enum Standing {
 #[derive(Debug)]
 pub(crate) struct RevocationSet {
     retention: Duration,
-    sessions: papaya::HashMap<SessionHandle, Entry>,
+    sessions: papaya::HashMap<SessionHandle, Entry, foldhash::fast::RandomState>,
     users: papaya::HashMap<Arc<str>, Mark>,
     waiting: Mutex<HashMap<SessionHandle, Weak<Notify>>>,
+    /// When the feed was last known to be complete, in milliseconds after `started`.
     heard_at: AtomicU64,
+    /// How long a feed is silent is told by a clock that nobody sets.
+    started: Instant,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -56,10 +59,11 @@ impl RevocationSet {
     pub(crate) fn new(retention: Duration) -> Self {
         Self {
             retention,
-            sessions: papaya::HashMap::new(),
+            sessions: papaya::HashMap::default(),
             users: papaya::HashMap::new(),
             waiting: Mutex::default(),
             heard_at: AtomicU64::new(0),
+            started: Instant::now(),
         }
     }
 
@@ -127,17 +131,21 @@ impl RevocationSet {
         self.waiting().retain(|_, waiting| waiting.strong_count() > 0);
     }
 
-    /// Notes that the feed was complete at `now`.
-    pub(crate) fn heard(&self, now: Timestamp) {
-        self.heard_at.fetch_max(now.as_millis(), Ordering::Relaxed);
+    /// Notes that the feed is complete.
+    pub(crate) fn heard(&self) {
+        self.heard_at.fetch_max(self.running_ms(), Ordering::Relaxed);
     }
 
     /// How long ago the feed was last known to be complete.
-    pub(crate) fn behind(&self, now: Timestamp) -> Duration {
-        now.since(Timestamp::from_millis(self.heard_at.load(Ordering::Relaxed)))
+    pub(crate) fn behind(&self) -> Duration {
+        Duration::from_millis(self.running_ms().saturating_sub(self.heard_at.load(Ordering::Relaxed)))
     }
 
-    fn waiting(&self) -> std::sync::MutexGuard<'_, HashMap<SessionHandle, Weak<Notify>>> {
+    fn running_ms(&self) -> u64 {
+        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn waiting(&self) -> MutexGuard<'_, HashMap<SessionHandle, Weak<Notify>>> {
         self.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

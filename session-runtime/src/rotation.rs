@@ -23,7 +23,8 @@
 //!
 //! Every "until" includes its last millisecond. What this rests on: no message of an honest client outlives G, and the
 //! client keeps a token that it has used or sent. Then an honest client never meets [`Theft`], and the holder of a
-//! copied token can't take turns with the owner. RFC 9700, section 4.14.2, asks for rotation and reuse detection; the
+//! copied token can't take turns with the owner. Detection rests also on the store: where it lost a write, two branches
+//! may reach one generation, and the row tells its current token from that one's twin, but not its parent. RFC 9700, section 4.14.2, asks for rotation and reuse detection; the
 //! tolerance of rules 4 and 6 to 10 is what keeps them from logging honest users out.
 //!
 //! [`Unauthorised`]: Decision::Unauthorised
@@ -170,12 +171,13 @@ pub struct Standing {
 
 /// G: the longest that a message of an honest client is assumed to be under way, queueing and store time included.
 ///
-/// The default is 10 s. A longer grace tolerates slower networks, and gives a thief who acts right behind the owner more
-/// time to share the session unnoticed. A shorter one takes a message that outlives it for theft and logs an honest user out.
+/// The default is 10 s; fractions of a millisecond are dropped. A longer grace tolerates slower networks, and gives a
+/// thief who acts right behind the owner more time to share the session unnoticed. A shorter one takes a message that
+/// outlives it for theft and logs an honest user out.
 ///
 /// Zero is the strict mode, for clients that never have two refreshes under way and never repeat one: a lost answer is
-/// reissued at once, a predecessor is theft as soon as its successor was used. It gives up the promise that honest clients
-/// are never logged out.
+/// reissued at once, a predecessor is theft as soon as its successor was used. It gives up the promise that honest
+/// clients are never logged out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Grace(Duration);
 

@@ -1,6 +1,7 @@
 //! The table of routes, and what an attribute tells about its handler.
 
 mod checks;
+mod hash;
 pub mod kind;
 mod message;
 mod method;
@@ -23,7 +24,8 @@ use self::{
 use crate::{Requirement, Theft};
 
 pub use self::{
-    checks::{Verdict, capacity, verdicts},
+    checks::{Verdict, capacity, conflict, verdicts},
+    hash::{Hash, Hashes, Wild},
     method::Method,
 };
 
@@ -63,7 +65,9 @@ impl<S: Clone + Send + Sync + 'static> Routes<S> {
     ///
     /// Routes that are not in the table can be added to it, and layers; it can be merged and nested like any other.
     pub fn router(&self, state: S) -> Router {
-        let mount = |router, (info, mount): (&RouteInfo, &Mount<S>)| mount(router, &info.path());
+        let mount = |router, (info, mount): (&RouteInfo, &Mount<S>)| {
+            mount(Mounting { router, method: info.method, path: info.path() })
+        };
         self.infos.iter().zip(self.mounts).fold(Router::new(), mount).with_state(state)
     }
 }
@@ -81,7 +85,9 @@ pub struct RouteInfo {
     method: Method,
     prefix: &'static str,
     path: &'static str,
-    captures: usize,
+    prefix_hash: Hash,
+    hashes: Hashes,
+    handler_hash: u64,
     kind: RouteKind,
     handler: &'static str,
     file: &'static str,
@@ -124,7 +130,12 @@ impl RouteInfo {
 
     /// The route of `E`, which a table lists under `prefix` as `written`, in the place `position`.
     #[doc(hidden)]
-    pub const fn of<E: Endpoint>(prefix: &'static str, written: &'static str, position: usize) -> Self {
+    pub const fn of<E: Endpoint>(
+        prefix: &'static str,
+        prefix_hash: Hash,
+        written: &'static str,
+        position: usize,
+    ) -> Self {
         let (spec, has_path) = match E::ROUTE {
             Some(spec) => (spec, true),
             None => (RouteSpec { handler: written, ..RouteSpec::REFUSED }, false),
@@ -135,7 +146,10 @@ impl RouteInfo {
             method: spec.method,
             prefix,
             path: if is_group_root { "" } else { spec.path },
-            captures: spec.captures,
+            prefix_hash,
+            // Handlers that one macro makes stand in one place, but hardly under one path.
+            handler_hash: spec.hashes.text.value ^ ((spec.line as u64) << 32 | spec.column as u64),
+            hashes: if is_group_root { Hashes::EMPTY } else { spec.hashes },
             kind: <E::Kind as Kind>::KIND,
             handler: spec.handler,
             file: spec.file,
@@ -149,27 +163,27 @@ impl RouteInfo {
         }
     }
 
-    #[cfg(test)]
-    fn for_test(
+    /// A route of no handler, to try the checks on.
+    fn bare(
         method: Method,
         prefix: &'static str,
         path: &'static str,
         kind: RouteKind,
         position: usize,
     ) -> Self {
-        let captures = path.matches('{').count();
-        let line = position as u32;
         Self {
             method,
             prefix,
             path,
-            captures,
+            prefix_hash: Hashes::of(prefix).text,
+            hashes: Hashes::of(path),
+            handler_hash: position as u64,
             kind,
-            line,
+            line: position as u32,
             is_annotated: true,
             has_path: true,
             is_routed: true,
-            ..Self::of::<Unlisted>("", "test", position)
+            ..Self::of::<Unlisted>("", Hash::EMPTY, "", position)
         }
     }
 
@@ -180,6 +194,10 @@ impl RouteInfo {
 
     const fn relation(&self, other: &Self) -> Relation {
         relation(Tokens::new(self.prefix, self.path), Tokens::new(other.prefix, other.path))
+    }
+
+    const fn text_hash(&self) -> u64 {
+        self.hashes.text.after(self.prefix_hash).value
     }
 
     /// Whether the paths are equal to the letter.
@@ -303,8 +321,8 @@ pub struct RouteSpec {
     pub method: Method,
     /// A path that axum's router accepts; empty if the attribute's was refused.
     pub path: &'static str,
-    /// The number of captures and catch-alls in it.
-    pub captures: usize,
+    /// The hashes of the path.
+    pub hashes: Hashes,
     /// The handler, with the modules that lead to it.
     pub handler: &'static str,
     /// Where the attribute stands.
@@ -317,8 +335,15 @@ pub struct RouteSpec {
 
 impl RouteSpec {
     /// A route whose attribute has errors; no check adds to them.
-    pub const REFUSED: Self =
-        Self { method: Method::GET, path: "", captures: 0, handler: "", file: "", line: 0, column: 0 };
+    pub const REFUSED: Self = Self {
+        method: Method::GET,
+        path: "",
+        hashes: Hashes::EMPTY,
+        handler: "",
+        file: "",
+        line: 0,
+        column: 0,
+    };
 }
 
 /// What the guard of a handler looks at beyond the session.
@@ -338,20 +363,28 @@ impl GuardOptions {
 
 /// Adds one handler to a router.
 #[doc(hidden)]
-pub type Mount<S> = fn(Router<S>, &str) -> Router<S>;
+pub type Mount<S> = fn(Mounting<S>) -> Router<S>;
 
-/// Adds the handler of `E` to `router`, at `path`.
+/// A router, and the path at which it is about to be given a handler.
 #[doc(hidden)]
-pub fn mount<E, H, T, S>(router: Router<S>, path: &str, handler: H) -> Router<S>
-where
-    E: Endpoint<Kind: Accepts<S, State = S>>,
-    H: Handler<T, S>,
-    T: 'static,
-    S: Clone + Send + Sync + 'static,
-{
-    match E::ROUTE {
-        Some(spec) => router.route(path, on(MethodFilter::from(spec.method), handler)),
-        None => router,
+#[derive(Debug)]
+pub struct Mounting<S> {
+    router: Router<S>,
+    method: Method,
+    path: String,
+}
+
+impl<S: Clone + Send + Sync + 'static> Mounting<S> {
+    /// The router with `handler`, which is the handler of `E`.
+    ///
+    /// A method, so that `S` is the state of this router before anything is inferred from what `E` accepts.
+    pub fn mount<E, H, T>(self, handler: H) -> Router<S>
+    where
+        E: Endpoint<Kind: Accepts<S>>,
+        H: Handler<T, S>,
+        T: 'static,
+    {
+        self.router.route(&self.path, on(MethodFilter::from(self.method), handler))
     }
 }
 

@@ -97,7 +97,7 @@ impl Session {
         self.current().application.clone()
     }
 
-    /// Sets a claim, and sends the client an access token with it on this response. It expires when the one before would have.
+    /// Sets a claim, and sends the client an access token with it on this response.
     ///
     /// # Errors
     ///
@@ -120,8 +120,7 @@ impl Session {
     async fn change_claims(&self, change: &ClaimChange) -> Result<(), SessionError> {
         let core = self.0.sessions.core();
         let row = core.change_claims(self.handle(), change).await?.ok_or(SessionError::Unauthorised)?;
-        // In the place of the token that the request came with: a refresh that went on meanwhile sends its own.
-        self.changes().tokens = Some(core.renewed(&row, &self.0.accepted.claims)?);
+        self.changes().tokens = Some(core.reissue(&row, &self.0.accepted)?);
         Ok(())
     }
 

@@ -23,7 +23,7 @@ use crate::{
     handle::SessionHandle,
     node_clock::NodeClock,
     revocation::{RevocationSet, Standing},
-    rotation::Access,
+    rotation::{Access, Answer, Link},
     session::{Accepted, Session},
     store::{
         Change, Changed, Creation, DynStore, EndReason, Ended, Fingerprint, NewRow, Origin, Revocation, Row,
@@ -108,7 +108,7 @@ impl Sessions {
     ///
     /// [`SessionError::TryRefreshToken`] and [`SessionError::Unauthorised`].
     pub fn verify(&self, access_token: &str) -> Result<Session, SessionError> {
-        let accepted = self.0.accept(access_token)?;
+        let accepted = self.0.accept(access_token).unwrap_or(Err(SessionError::TryRefreshToken))?;
         match self.0.standing(&accepted) {
             Standing::Live => {}
             Standing::Replaced => return Err(SessionError::TryRefreshToken),
@@ -128,7 +128,8 @@ impl Sessions {
     /// [`SessionError::Unauthorised`], [`SessionError::TokenTheft`], [`SessionError::StoreUnavailable`].
     pub async fn refresh(&self, refresh_token: &str) -> Result<Tokens, SessionError> {
         let opened = refresh::open(&self.0.keys, refresh_token).map_err(|_| SessionError::Unauthorised)?;
-        let refreshed = self.exchange(opened, Fingerprint::default()).await.map_err(Refusal::into_error)?;
+        let refreshed =
+            self.exchange(opened, [Fingerprint::default()].into()).await.map_err(Refusal::into_error)?;
         Ok(refreshed.tokens.clone())
     }
 
@@ -236,14 +237,18 @@ impl Sessions {
 
     /// How long ago this node last knew of every revocation; for a health check.
     pub fn feed_age(&self) -> Duration {
-        self.0.revoked.behind(self.0.clock.now())
+        self.0.revoked.behind()
     }
 
     pub(crate) fn core(&self) -> &Core {
         &self.0
     }
 
-    pub(crate) async fn exchange(&self, token: Opened, by: Fingerprint) -> Result<Arc<Refreshed>, Refusal> {
+    pub(crate) async fn exchange(
+        &self,
+        token: Opened,
+        by: Arc<[Fingerprint]>,
+    ) -> Result<Arc<Refreshed>, Refusal> {
         self.0.exchange(token, by).await
     }
 }
@@ -443,21 +448,23 @@ pub(crate) struct Core {
 /// The way of an access token.
 impl Core {
     /// The session that an access token speaks of, if the token is valid; from the cache if it was seen before.
-    pub(crate) fn accept(&self, token: &str) -> Result<Arc<Accepted>, SessionError> {
+    ///
+    /// `None` where the text is no access token of ours by its form.
+    pub(crate) fn accept(&self, token: &str) -> Option<Result<Arc<Accepted>, SessionError>> {
         let now = self.clock.now();
         if let Some(accepted) = self.cached(token, now) {
-            return Ok(accepted);
+            return Some(Ok(accepted));
         }
         match self.verify(token, now) {
             Ok(claims) => {
                 let accepted = Arc::new(Accepted::new(claims));
                 self.cache.insert(token.into(), Arc::clone(&accepted));
-                Ok(accepted)
+                Some(Ok(accepted))
             }
-            Err(error) => {
+            Err(error) => access::looks_like_ours(&self.keys, token, now).then(|| {
                 tracing::debug!(%error, "access token refused");
                 Err(SessionError::TryRefreshToken)
-            }
+            }),
         }
     }
 
@@ -531,12 +538,12 @@ impl Core {
                 limit: self.config.limit,
             };
             // Before the store is asked, so that claims that don't fit leave no session behind.
-            let draft = row.clone().into_row(self.clock.now());
-            self.mint(&draft, Access::Usual { generation: 1 }, Timestamp::MAX)?;
+            self.mint(&row.clone().into_row(self.clock.now()), 1, 0)?;
             match self.in_time(self.store.create(row)).await? {
                 Creation::Created(row) => {
-                    let tokens =
-                        self.tokens(&row, Access::Usual { generation: 1 }, Some(row.chain.link()))?;
+                    let link = row.chain.link();
+                    let access = Access::Usual { generation: link.generation };
+                    let tokens = self.tokens(&row, Answer { access, refresh: Some(link) })?;
                     self.tell(row.created_at, &row, EventKind::Created);
                     return Ok(tokens);
                 }
@@ -551,58 +558,57 @@ impl Core {
         ))
     }
 
-    /// The tokens of a session, as its row stands.
-    pub(crate) fn tokens(
-        &self,
-        row: &Row,
-        access: Access,
-        refresh: Option<crate::rotation::Link>,
-    ) -> Result<Tokens, SessionError> {
-        let mut tokens = self.access_tokens(row, access, Timestamp::MAX)?;
-        tokens.refresh = refresh
-            .map(|link| refresh::issue(&self.keys, row.handle, link.generation, link.parent, &row.salt.0));
-        Ok(tokens)
+    /// The tokens that a session is answered with, as its row stands.
+    pub(crate) fn tokens(&self, row: &Row, answer: Answer) -> Result<Tokens, SessionError> {
+        let expires_at = self.access_expiry(row, answer.access);
+        let (token, claims) = self.mint(row, answer.access.generation(), expires_at)?;
+        Ok(self.bundle(row, token, claims, answer.refresh))
     }
 
-    /// An access token of the session as its row stands, in the place of `former`, and of the generation that `former` has.
-    ///
-    /// It does not live longer: who stole an access token must not get another by having a claim changed.
-    pub(crate) fn renewed(&self, row: &Row, former: &AccessClaims) -> Result<Tokens, SessionError> {
-        self.access_tokens(row, Access::Usual { generation: former.generation }, former.expires_at())
+    /// An access token with the claims of the row in place of `presented`, and no longer lived: else whoever holds a token
+    /// could go on without ever refreshing.
+    pub(crate) fn reissue(&self, row: &Row, presented: &Accepted) -> Result<Tokens, SessionError> {
+        let AccessClaims { generation, expires_at, .. } = presented.claims;
+        let (token, claims) = self.mint(row, generation, expires_at)?;
+        Ok(self.bundle(row, token, claims, None))
     }
 
-    fn access_tokens(&self, row: &Row, access: Access, not_after: Timestamp) -> Result<Tokens, SessionError> {
-        let (token, claims) = self.mint(row, access, not_after)?;
-        Ok(Tokens {
-            access: token,
-            refresh: None,
+    fn bundle(&self, row: &Row, access: AccessToken, claims: AccessClaims, refresh: Option<Link>) -> Tokens {
+        Tokens {
+            access,
+            refresh: refresh.map(|link| {
+                refresh::issue(&self.keys, row.handle, link.generation, link.parent, &row.salt.0)
+            }),
             accepted: Arc::new(Accepted::new(claims)),
             session_expires_at: row.expires_at(),
             persistent: row.persistent,
-        })
+        }
+    }
+
+    /// When an access token made now expires, in seconds since the Unix epoch: never after its session.
+    fn access_expiry(&self, row: &Row, access: Access) -> u64 {
+        let lifetime = match access {
+            Access::Usual { .. } => self.config.access_lifetime - self.jitter(row.handle),
+            Access::Short { .. } => self.config.grace.short_access(self.config.access_lifetime),
+        };
+        (self.clock.now().as_secs() + lifetime.as_secs().max(1)).min(row.expires_at().as_secs())
     }
 
     fn mint(
         &self,
         row: &Row,
-        access: Access,
-        not_after: Timestamp,
+        generation: u32,
+        expires_at: u64,
     ) -> Result<(AccessToken, AccessClaims), SessionError> {
         let now = self.clock.now();
-        let lifetime = match access {
-            Access::Usual { .. } => self.config.access_lifetime - self.jitter(row.handle),
-            Access::Short { .. } => self.config.grace.short_access(self.config.access_lifetime),
-        };
-        let issued_at = now.as_secs();
         let claims = AccessClaims {
             user: (&*row.user).into(),
-            issued_at,
-            expires_at: (issued_at + lifetime.as_secs().max(1))
-                .min(row.expires_at().min(not_after).as_secs()),
+            issued_at: now.as_secs(),
+            expires_at,
             handle: row.handle,
             tenant: row.tenant.as_deref().unwrap_or(DEFAULT_TENANT).into(),
             auth_time: row.authenticated_at.as_secs(),
-            generation: access.generation(),
+            generation,
             session_created: row.created_at,
             issuer: self.config.issuer.as_deref().map(Into::into),
             audience: self.config.audience.as_deref().map(Into::into),
@@ -650,7 +656,7 @@ impl Core {
             change.clone().carry_out(&mut claims, self.clock.now());
             let changed = Row { claims: write_claims(&claims), ..row.clone() };
             // What no token can carry is refused before it is stored.
-            self.mint(&changed, Access::Usual { generation: row.chain.generation }, Timestamp::MAX)?;
+            self.mint(&changed, row.chain.generation, 0)?;
             Ok(Change::Claims(changed.claims))
         };
         self.change(handle, &mut step).await

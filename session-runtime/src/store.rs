@@ -110,6 +110,7 @@ pub trait SessionStore: Send + Sync + 'static {
 
 /// What [`SessionStore::create`] did.
 #[derive(Clone, Debug)]
+#[expect(clippy::large_enum_variant, reason = "made once a login and taken apart at once")]
 pub enum Creation {
     /// The session was made.
     Created(Row),

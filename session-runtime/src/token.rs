@@ -12,8 +12,6 @@
 //! Tokens, secrets and keys print as `[REDACTED]`.
 
 pub mod access;
-#[cfg(test)]
-mod bench_tmp;
 pub mod derived;
 pub mod key_ring;
 pub mod keys;

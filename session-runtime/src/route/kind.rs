@@ -21,15 +21,9 @@ pub trait Kind: sealed::Sealed + 'static {
     label = "this handler needs a session",
     note = "add `sessions: Sessions` to `{S}` and derive `FromRef` for it"
 )]
-pub trait Accepts<S> {
-    /// `S`; named through this trait, so that a state without `Sessions` is one error and not two.
-    #[doc(hidden)]
-    type State;
-}
+pub trait Accepts<S> {}
 
-impl<S> Accepts<S> for Public {
-    type State = S;
-}
+impl<S> Accepts<S> for Public {}
 
 /// What a route is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -92,12 +86,7 @@ macro_rules! kinds {
 macro_rules! accepts_states_with_sessions {
     ($($kind:ident)*) => {$(
         #[diagnostic::do_not_recommend]
-        impl<S> Accepts<S> for $kind
-        where
-            Sessions: FromRef<S>,
-        {
-            type State = S;
-        }
+        impl<S> Accepts<S> for $kind where Sessions: FromRef<S> {}
     )*};
 }
 

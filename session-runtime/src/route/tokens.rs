@@ -14,6 +14,10 @@ impl Token {
         self.0 == other.0
     }
 
+    pub(super) const fn code(self) -> u64 {
+        self.0 as u64
+    }
+
     pub(super) const fn is_wild(self) -> bool {
         self.is(Self::CAPTURE) || self.is(Self::CATCH_ALL)
     }
@@ -23,32 +27,22 @@ impl Token {
     }
 }
 
-/// Reads the tokens of a valid path, its group's prefix first, and hashes what it has read.
+/// Reads the tokens of a valid path, its group's prefix first.
 #[derive(Clone, Copy)]
 pub(super) struct Tokens<'a> {
     current: &'a [u8],
     following: &'a [u8],
     at: usize,
-    hash: u64,
 }
 
 impl<'a> Tokens<'a> {
     pub(super) const fn new(prefix: &'a str, path: &'a str) -> Self {
-        Self { current: prefix.as_bytes(), following: path.as_bytes(), at: 0, hash: FNV_BASIS }
-    }
-
-    /// The hash of the tokens read so far.
-    pub(super) const fn hash(&self) -> u64 {
-        self.hash
+        Self { current: prefix.as_bytes(), following: path.as_bytes(), at: 0 }
     }
 
     pub(super) const fn next(&mut self) -> Option<Token> {
         let token = self.read();
-        if token.is(Token::END) {
-            return None;
-        }
-        self.hash = fnv_1a(self.hash, token.0);
-        Some(token)
+        if token.is(Token::END) { None } else { Some(token) }
     }
 
     const fn read(&mut self) -> Token {
@@ -85,24 +79,6 @@ impl<'a> Tokens<'a> {
     const fn peek(&self) -> u8 {
         if self.at < self.current.len() { self.current[self.at] } else { 0 }
     }
-}
-
-/// The hash of any text.
-pub(super) const fn hash_of(text: &str) -> u64 {
-    let bytes = text.as_bytes();
-    let mut hash = FNV_BASIS;
-    let mut at = 0;
-    while at < bytes.len() {
-        hash = fnv_1a(hash, bytes[at] as u16);
-        at += 1;
-    }
-    hash
-}
-
-const FNV_BASIS: u64 = 0xcbf2_9ce4_8422_2325;
-
-const fn fnv_1a(hash: u64, token: u16) -> u64 {
-    (hash ^ token as u64).wrapping_mul(0x0000_0100_0000_01b3)
 }
 
 /// How two paths relate in axum's router.

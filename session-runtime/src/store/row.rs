@@ -211,22 +211,23 @@ pub struct Exchange {
     handle: SessionHandle,
     presented: Link,
     grace: Grace,
-    fingerprint: Fingerprint,
+    by: Arc<[Fingerprint]>,
     proof: Arc<dyn Fn(&Salt) -> bool + Send + Sync>,
 }
 
 impl Exchange {
-    /// A presentation of the token `presented` of the session `handle`, by the client `fingerprint`.
+    /// A presentation of the token `presented` of the session `handle`, by the client `by`: its fingerprint under each of the
+    /// operator's keys, the newest first.
     ///
     /// `proof` tells whether the token was made with the row's salt.
     pub fn new(
         handle: SessionHandle,
         presented: Link,
         grace: Grace,
-        fingerprint: Fingerprint,
+        by: impl Into<Arc<[Fingerprint]>>,
         proof: impl Fn(&Salt) -> bool + Send + Sync + 'static,
     ) -> Self {
-        Self { handle, presented, grace, fingerprint, proof: Arc::new(proof) }
+        Self { handle, presented, grace, by: by.into(), proof: Arc::new(proof) }
     }
 
     /// The session that the token names.
@@ -236,7 +237,11 @@ impl Exchange {
 
     /// Whether the token is presented by the client `fingerprint`.
     pub fn is_by(&self, fingerprint: Fingerprint) -> bool {
-        self.fingerprint == fingerprint
+        self.by.contains(&fingerprint)
+    }
+
+    fn fingerprint(&self) -> Fingerprint {
+        self.by.first().copied().unwrap_or_default()
     }
 
     /// Decides, and carries the decision out on the row: the step that a store makes atomic.
@@ -251,12 +256,12 @@ impl Exchange {
         match &decision {
             Decision::Rotate(chain) | Decision::Reissue(chain) | Decision::RollForward(chain) => {
                 row.chain = *chain;
-                row.fingerprint = self.fingerprint;
+                row.fingerprint = self.fingerprint();
                 row.idle_expires_at = now.after(Duration::from_millis(row.idle_lifetime_ms));
             }
             Decision::Keep(chain) => row.chain = *chain,
             Decision::Theft { kind, .. } => {
-                let (issued_to, reused_by) = (row.fingerprint, Some(self.fingerprint));
+                let (issued_to, reused_by) = (row.fingerprint, Some(self.fingerprint()));
                 row.end(EndReason::Theft { kind: *kind, issued_to, reused_by }, now);
             }
             Decision::Unauthorised(_) | Decision::Late(_) | Decision::Replay(_) | Decision::Quiet(_) => {}

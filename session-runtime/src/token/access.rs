@@ -445,35 +445,28 @@ impl<'de> Visitor<'de> for PayloadVisitor<'_> {
 
     fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Draft, A::Error> {
         let mut draft = Draft::default();
-        while let Some(name) = members.next_key::<MemberName>()? {
-            let reserved = match name {
-                MemberName::Reserved(name) => name,
-                MemberName::Application(name) => {
-                    self.reading.set("payload");
-                    let value = members.next_value()?;
-                    match draft.claims.insert(name, value) {
-                        None => continue,
-                        Some(_) => return Err(repeated()),
-                    }
-                }
-            };
-            self.reading.set(reserved);
-            match reserved {
-                "sub" => fill(&mut draft.user, &mut members),
-                "iat" => fill(&mut draft.issued_at, &mut members),
-                "exp" => fill(&mut draft.expires_at, &mut members),
-                "nbf" => fill(&mut draft.not_before, &mut members),
-                "sessionHandle" => fill(&mut draft.handle, &mut members),
-                "tId" => fill(&mut draft.tenant, &mut members),
-                "auth_time" => fill(&mut draft.auth_time, &mut members),
-                "generation" => fill(&mut draft.generation, &mut members),
-                "sessionCreated" => fill(&mut draft.session_created, &mut members),
-                "iss" => fill(&mut draft.issuer, &mut members),
-                "aud" => fill(&mut draft.audience, &mut members),
-                _ => Err(de::Error::custom("reserved")),
+        while let Some(member) = members.next_key::<Member>()? {
+            self.reading.set(member.name());
+            match member {
+                Member::User => fill(&mut draft.user, &mut members),
+                Member::IssuedAt => fill(&mut draft.issued_at, &mut members),
+                Member::ExpiresAt => fill(&mut draft.expires_at, &mut members),
+                Member::NotBefore => fill(&mut draft.not_before, &mut members),
+                Member::Handle => fill(&mut draft.handle, &mut members),
+                Member::Tenant => fill(&mut draft.tenant, &mut members),
+                Member::AuthTime => fill(&mut draft.auth_time, &mut members),
+                Member::Generation => fill(&mut draft.generation, &mut members),
+                Member::SessionCreated => fill(&mut draft.session_created, &mut members),
+                Member::Issuer => fill(&mut draft.issuer, &mut members),
+                Member::Audience => fill(&mut draft.audience, &mut members),
+                Member::Reserved(_) => Err(de::Error::custom("reserved")),
+                Member::Application(name) => match draft.claims.insert(name, members.next_value()?) {
+                    None => Ok(()),
+                    Some(_) => Err(repeated()),
+                },
             }?;
-            self.reading.set("payload");
         }
+        self.reading.set("payload");
         Ok(draft)
     }
 }
@@ -493,26 +486,77 @@ fn repeated<E: de::Error>() -> E {
     E::custom("repeated")
 }
 
-enum MemberName {
+/// The name of a payload's member.
+enum Member {
+    User,
+    IssuedAt,
+    ExpiresAt,
+    NotBefore,
+    Handle,
+    Tenant,
+    AuthTime,
+    Generation,
+    SessionCreated,
+    Issuer,
+    Audience,
+    /// Reserved, and none that we use.
     Reserved(&'static str),
     Application(String),
 }
 
-impl<'de> Deserialize<'de> for MemberName {
+impl Member {
+    fn named(name: &str) -> Self {
+        match name {
+            "sub" => Self::User,
+            "iat" => Self::IssuedAt,
+            "exp" => Self::ExpiresAt,
+            "nbf" => Self::NotBefore,
+            "sessionHandle" => Self::Handle,
+            "tId" => Self::Tenant,
+            "auth_time" => Self::AuthTime,
+            "generation" => Self::Generation,
+            "sessionCreated" => Self::SessionCreated,
+            "iss" => Self::Issuer,
+            "aud" => Self::Audience,
+            _ => match RESERVED.iter().find(|reserved| **reserved == name) {
+                Some(reserved) => Self::Reserved(reserved),
+                None => Self::Application(name.to_owned()),
+            },
+        }
+    }
+
+    /// The name, as an error shows it: those of the application's claims it doesn't.
+    fn name(&self) -> &'static str {
+        match self {
+            Self::User => "sub",
+            Self::IssuedAt => "iat",
+            Self::ExpiresAt => "exp",
+            Self::NotBefore => "nbf",
+            Self::Handle => "sessionHandle",
+            Self::Tenant => "tId",
+            Self::AuthTime => "auth_time",
+            Self::Generation => "generation",
+            Self::SessionCreated => "sessionCreated",
+            Self::Issuer => "iss",
+            Self::Audience => "aud",
+            Self::Reserved(name) => name,
+            Self::Application(_) => "payload",
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Member {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct NameVisitor;
         impl Visitor<'_> for NameVisitor {
-            type Value = MemberName;
+            type Value = Member;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("a claim's name")
             }
 
-            fn visit_str<E: de::Error>(self, name: &str) -> Result<MemberName, E> {
-                Ok(match RESERVED.iter().find(|reserved| **reserved == name) {
-                    Some(reserved) => MemberName::Reserved(reserved),
-                    None => MemberName::Application(name.to_owned()),
-                })
+            fn visit_str<E: de::Error>(self, name: &str) -> Result<Member, E> {
+                Ok(Member::named(name))
             }
         }
         deserializer.deserialize_str(NameVisitor)

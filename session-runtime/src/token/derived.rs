@@ -34,19 +34,10 @@ pub fn anti_csrf_valid(keys: &Keys, handle: SessionHandle, presented: &str) -> b
         .any(|keys| verify_slices_are_equal(&anti_csrf_mac(&keys.anti_csrf, handle, generation), mac).is_ok())
 }
 
-/// A keyed hash of what is known about a client, such as its address and user agent, so that the store needn't hold it.
-///
-/// With the secret that signs: after a change of it, compare with [`fingerprint_matches`] or take one mismatch for each
-/// session into account.
-pub fn fingerprint(keys: &Keys, parts: &[&[u8]]) -> [u8; 16] {
-    fingerprint_with(&keys.purposes()[0].fingerprint, parts)
-}
-
-/// Whether `stored` is the [`fingerprint`] of `parts` with any secret of the ring. Takes constant time.
-pub fn fingerprint_matches(keys: &Keys, parts: &[&[u8]], stored: &[u8; 16]) -> bool {
-    keys.purposes()
-        .iter()
-        .any(|keys| verify_slices_are_equal(&fingerprint_with(&keys.fingerprint, parts), stored).is_ok())
+/// Keyed hashes of what is known about a client, such as its user agent, so that the store needn't hold it: one for each
+/// secret of the ring, that of the newest first, so that a change of the ring makes nobody another client.
+pub(crate) fn fingerprints(keys: &Keys, parts: &[&[u8]]) -> Vec<[u8; 16]> {
+    keys.purposes().iter().map(|keys| fingerprint_with(&keys.fingerprint, parts)).collect()
 }
 
 fn anti_csrf_mac(key: &hmac::Key, handle: SessionHandle, generation: &[u8]) -> [u8; MAC_LEN] {
@@ -122,13 +113,12 @@ mod tests {
     #[test]
     fn a_fingerprint_tells_parts_apart() {
         let keys = keys_of(&[&random_secret()]);
-        let one = fingerprint(&keys, &[b"ab", b"c"]);
-        assert_eq!(one, fingerprint(&keys, &[b"ab", b"c"]));
+        let one = fingerprints(&keys, &[b"ab", b"c"]);
+        assert_eq!(one, fingerprints(&keys, &[b"ab", b"c"]));
         for parts in [&[&b"a"[..], b"bc"][..], &[b"abc"], &[b"ab", b"c", b""], &[b"c", b"ab"], &[]] {
-            assert_ne!(one, fingerprint(&keys, parts));
-            assert!(!fingerprint_matches(&keys, parts, &one));
+            assert_ne!(one, fingerprints(&keys, parts));
         }
-        assert_ne!(one, fingerprint(&keys_of(&[&random_secret()]), &[b"ab", b"c"]));
+        assert_ne!(one, fingerprints(&keys_of(&[&random_secret()]), &[b"ab", b"c"]));
     }
 
     #[test]
@@ -137,6 +127,6 @@ mod tests {
         let before = keys_of(&[&old]);
         let after = keys_of(&[&new, &old]);
         assert!(anti_csrf_valid(&after, HANDLE, &anti_csrf(&before, HANDLE, 1)));
-        assert!(fingerprint_matches(&after, &[b"agent"], &fingerprint(&before, &[b"agent"])));
+        assert!(fingerprints(&after, &[b"agent"]).contains(&fingerprints(&before, &[b"agent"])[0]));
     }
 }

@@ -389,13 +389,14 @@ mod tests {
     #[test]
     fn a_pattern_is_refused() {
         let half = &random()[..16];
-        let patterns: [Vec<u8>; 6] = [
+        let patterns: [Vec<u8>; 7] = [
             vec![0; 32],
             vec![0xff; 64],
             (0..32).collect(),
             (0..40).rev().collect(),
             [half, half, &half[..5]].concat(),
             half[..8].repeat(4),
+            random()[..24].repeat(2),
         ];
         for pattern in patterns {
             assert_eq!(weakness_of(&hex(&pattern)), Weakness::Pattern);

@@ -1,6 +1,6 @@
 //! Keys derived from the operator's secrets: by purpose, and for access tokens by epoch.
 
-use std::{fmt, iter, ops::RangeInclusive, sync::Arc, time::Duration};
+use std::{fmt, ops::RangeInclusive, sync::Arc, time::Duration};
 
 use aws_lc_rs::{hkdf, hmac};
 use zeroize::Zeroizing;
@@ -35,11 +35,7 @@ pub struct Keys {
 impl Keys {
     /// Derives what can be derived now; the keys of an epoch are derived when first asked for.
     pub fn new(ring: &KeyRing, algorithm: &SigningAlgorithm, epochs: Epochs) -> Self {
-        let derived = |algorithm| AccessKeys::Derived {
-            algorithm,
-            roots: ring.secrets().iter().map(Root::new).collect(),
-            made: papaya::HashMap::new(),
-        };
+        let derived = |algorithm| AccessKeys::Derived(DerivedKeys::new(algorithm, ring));
         Self {
             purposes: ring.secrets().iter().map(|secret| PurposeKeys::derive(&Root::new(secret))).collect(),
             access: match algorithm {
@@ -89,21 +85,15 @@ impl Keys {
 
     /// Shows each live key to `visit` until it returns something, the one that signs first.
     fn each_live<R>(&self, now: Timestamp, mut visit: impl FnMut(&Arc<AccessKey>) -> Option<R>) -> Option<R> {
-        let (algorithm, roots, made) = match &self.access {
-            AccessKeys::Given(keys) => return keys.iter().find_map(visit),
-            AccessKeys::Derived { algorithm, roots, made } => (*algorithm, roots, made.pin()),
-        };
-        let (current, live) = (self.epochs.at(now), self.epochs.live(now));
-        let found =
-            iter::once(current).chain(live.clone().filter(|epoch| *epoch != current)).find_map(|epoch| {
-                let derive =
-                    || roots.iter().map(|root| Arc::new(algorithm.derive(root, &self.epochs.name(epoch))));
-                made.get_or_insert_with(epoch, || derive().collect()).iter().find_map(&mut visit)
-            });
-        if made.len() > self.epochs.most_kept() {
-            made.retain(|epoch, _| live.contains(epoch));
+        match &self.access {
+            AccessKeys::Given(keys) => keys.iter().find_map(visit),
+            AccessKeys::Derived(derived) => {
+                let current = self.epochs.at(now);
+                let others = || self.epochs.live(now).filter(|epoch| *epoch != current);
+                let mut visit = |epoch| derived.of_epoch(epoch, &self.epochs, &mut visit);
+                visit(current).or_else(|| others().find_map(visit))
+            }
         }
-        found
     }
 }
 
@@ -114,13 +104,38 @@ impl fmt::Debug for Keys {
 }
 
 enum AccessKeys {
-    Derived {
-        algorithm: DerivedAlgorithm,
-        roots: Box<[Root]>,
-        /// By epoch, the keys of every secret in the ring's order. A cache: what is missing is derived again.
-        made: papaya::HashMap<u64, Box<[Arc<AccessKey>]>>,
-    },
+    Derived(DerivedKeys),
     Given(Vec<Arc<AccessKey>>),
+}
+
+struct DerivedKeys {
+    algorithm: DerivedAlgorithm,
+    roots: Box<[Root]>,
+    /// By epoch, the keys of every secret in the ring's order. A cache: what is missing is derived again.
+    made: papaya::HashMap<u64, Box<[Arc<AccessKey>]>>,
+}
+
+impl DerivedKeys {
+    fn new(algorithm: DerivedAlgorithm, ring: &KeyRing) -> Self {
+        let roots = ring.secrets().iter().map(Root::new).collect();
+        Self { algorithm, roots, made: papaya::HashMap::new() }
+    }
+
+    /// Shows each key of the epoch to `visit` until it returns something.
+    fn of_epoch<R>(
+        &self,
+        epoch: u64,
+        epochs: &Epochs,
+        visit: impl FnMut(&Arc<AccessKey>) -> Option<R>,
+    ) -> Option<R> {
+        let made = self.made.pin();
+        if let Some(keys) = made.get(&epoch) {
+            return keys.iter().find_map(visit);
+        }
+        made.retain(|other, _| other.abs_diff(epoch) <= Epochs::MOST_LIVE);
+        let derive = |root| Arc::new(self.algorithm.derive(root, &epochs.name(epoch)));
+        made.get_or_insert_with(epoch, || self.roots.iter().map(derive).collect()).iter().find_map(visit)
+    }
 }
 
 /// The epochs of access-token keys: each signs for one epoch, then a new one does.
@@ -129,8 +144,9 @@ enum AccessKeys {
 /// expired; a minute is added on both sides for clocks apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Epochs {
-    length: Duration,
-    longest_token: Duration,
+    length_ms: u64,
+    /// For how long after its epoch a key may still be needed, slack included.
+    overhang_ms: u64,
 }
 
 impl Epochs {
@@ -142,6 +158,8 @@ impl Epochs {
     pub const MAX_SPAN: u32 = 32;
     /// How far apart the clocks of two nodes may be.
     pub const CLOCK_SLACK: Duration = Duration::from_secs(60);
+    /// More epochs than are ever live at once: those that a token's life spans, both its ends, the next one, and slack.
+    const MOST_LIVE: u64 = Self::MAX_SPAN as u64 + 6;
 
     /// Epochs of `length`, for access tokens that live `longest_token` at most, jitter and leeway included.
     ///
@@ -156,17 +174,23 @@ impl Epochs {
         if length.as_millis() < Self::MIN_LENGTH.as_millis() || length.as_millis() < shortest {
             return Err(EpochsError { length, longest_token });
         }
-        Ok(Self { length, longest_token })
+        Ok(Self::of(length, longest_token))
+    }
+
+    const fn of(length: Duration, longest_token: Duration) -> Self {
+        let overhang = Timestamp::from_millis(0).after(longest_token).after(Self::CLOCK_SLACK);
+        let length = Timestamp::from_millis(0).after(length);
+        Self { length_ms: length.as_millis(), overhang_ms: overhang.as_millis() }
     }
 
     /// The epoch whose key signs at `now`.
     fn at(&self, now: Timestamp) -> u64 {
-        now.as_millis() / self.millis()
+        now.as_millis() / self.length_ms
     }
 
     /// The epochs whose keys verify at `now`.
     fn live(&self, now: Timestamp) -> RangeInclusive<u64> {
-        let oldest = self.at(now.before(self.longest_token.saturating_add(Self::CLOCK_SLACK)));
+        let oldest = self.at(now.before(Duration::from_millis(self.overhang_ms)));
         let newest = self.at(now.after(Self::CLOCK_SLACK)).saturating_add(1);
         oldest..=newest
     }
@@ -174,30 +198,21 @@ impl Epochs {
     /// What tells this epoch's keys from all others, those of other epoch lengths included.
     fn name(&self, epoch: u64) -> [u8; 16] {
         let mut name = [0; 16];
-        name[..8].copy_from_slice(&self.millis().to_be_bytes());
+        name[..8].copy_from_slice(&self.length_ms.to_be_bytes());
         name[8..].copy_from_slice(&epoch.to_be_bytes());
         name
     }
 
-    /// More epochs than are ever live at once: those of a token's life, both ends of it, the next, and slack.
-    fn most_kept(&self) -> usize {
-        Self::MAX_SPAN as usize + 6
-    }
-
     fn jwks_max_age(&self) -> Duration {
         const LONGEST: Duration = Duration::from_secs(60 * 60);
-        (self.length / 2).min(LONGEST)
-    }
-
-    fn millis(&self) -> u64 {
-        u64::try_from(self.length.as_millis()).unwrap_or(u64::MAX)
+        Duration::from_millis(self.length_ms / 2).min(LONGEST)
     }
 }
 
 impl Default for Epochs {
     /// Epochs of 7 days, for access tokens that live up to a day.
     fn default() -> Self {
-        Self { length: Self::DEFAULT_LENGTH, longest_token: Duration::from_secs(24 * 60 * 60) }
+        Self::of(Self::DEFAULT_LENGTH, Duration::from_secs(24 * 60 * 60))
     }
 }
 
@@ -390,8 +405,8 @@ mod tests {
         let headers: std::collections::HashSet<String> =
             (0..200).map(|epoch| keys.signer(START.after(7 * DAY * epoch)).header().to_owned()).collect();
         assert_eq!(headers.len(), 200);
-        let AccessKeys::Derived { made, .. } = &keys.access else { panic!("derived") };
-        assert!(made.len() <= keys.epochs.most_kept());
+        let AccessKeys::Derived(derived) = &keys.access else { panic!("derived") };
+        assert!(derived.made.len() as u64 <= Epochs::MOST_LIVE + 1);
     }
 
     #[test]

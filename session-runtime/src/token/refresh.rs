@@ -300,6 +300,33 @@ mod tests {
     }
 
     #[test]
+    fn a_copy_of_the_key_without_the_salt_alters_no_token() {
+        let keys = keys();
+        let token = BASE64URL.decode(issue(&keys, HANDLE, 3, 2, &SALT).expose()).unwrap();
+        for at in ID + 4..MAC {
+            let mut forged: [u8; LEN] = token.clone().try_into().unwrap();
+            forged[at] ^= 1;
+            let mac = mac(&keys.purposes()[0], &forged);
+            forged[MAC..PROOF].copy_from_slice(&mac);
+            let forged = open(&keys, &BASE64URL.encode(forged)).unwrap();
+            assert!(!forged.proves(&keys, &SALT), "byte {at}");
+        }
+    }
+
+    #[test]
+    fn another_version_is_refused_although_its_macs_are_right() {
+        let keys = keys();
+        let token = BASE64URL.decode(issue(&keys, HANDLE, 3, 2, &SALT).expose()).unwrap();
+        for version in [0, 2, 255] {
+            let mut other: [u8; LEN] = token.clone().try_into().unwrap();
+            other[0] = version;
+            let mac = mac(&keys.purposes()[0], &other);
+            other[MAC..PROOF].copy_from_slice(&mac);
+            assert_eq!(open(&keys, &BASE64URL.encode(other)), Err(MalformedRefreshToken));
+        }
+    }
+
+    #[test]
     fn a_copy_of_the_store_without_the_key_forges_nothing() {
         assert!(open(&keys(), issue(&keys(), HANDLE, 3, 2, &SALT).expose()).is_err());
     }

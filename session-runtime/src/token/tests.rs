@@ -67,6 +67,12 @@ const RSA_1024: &str = "\
     b+9xfqaasCnE0OnSSgoPq7UCQHn5NJmAx1RXDzEM0/TL8jLvhivqcylumaYFjj87ldjubqPFBr1R3BL0TSy4CNrhi4AKbMogS4wY\
     esXmnNae9oY=";
 
+/// A public key of 1024 bits.
+const RSA_1024_PUBLIC: &str = "\
+    MIGfMA0GCSqGSIb3DQEBAQUAA4GNADCBiQKBgQDYt/+CZKNsjEsZoY74V8SPkYYIW/M1+ekH8Td7lGdzrfw4qLJd/SL89JBel0+Q\
+    S0YbPhAzPN2/plIm3OqomNPInHkf8KyO+ndg9/K8dhNeNQ2Yq+R1wElrmzxO6G+fps2rtfouHtAe2RAP/Wv68gHwdL0SexhdG158\
+    EdNhTIPANQIDAQAB";
+
 fn pem(label: &str, der: &[u8]) -> String {
     let text = BASE64_STANDARD.encode(der);
     let lines: Vec<&str> = text.as_bytes().chunks(64).map(|line| str::from_utf8(line).unwrap()).collect();
@@ -263,6 +269,9 @@ fn an_rsa_key_that_will_not_do_is_refused() {
     for der in [damaged, ed25519.as_ref(), &short] {
         assert_eq!(Rs256::from_pem(&pem("PRIVATE KEY", der)).unwrap_err(), Rs256Error::Unsound);
     }
+    let short = pem("PUBLIC KEY", &BASE64_STANDARD.decode(RSA_1024_PUBLIC).unwrap());
+    assert_eq!(RSA.rs256().also_verify(&short).unwrap_err(), Rs256Error::Unsound);
+    assert_eq!(RSA.rs256().also_verify("").unwrap_err(), Rs256Error::NoKey);
 }
 
 #[test]

@@ -1,0 +1,32 @@
+#!/usr/bin/env bash
+# Runs every test, the slow ones included, and installs what they need when it is missing.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+install_missing() { # command package
+    command -v "$1" >/dev/null && return
+    local root=""
+    [ "$(id -u)" = 0 ] || root=sudo
+    if command -v apt-get >/dev/null; then
+        $root apt-get update -qq && $root apt-get install -y -qq "$2"
+    elif command -v dnf >/dev/null; then
+        $root dnf install -y -q "$2"
+    elif command -v brew >/dev/null; then
+        brew install -q "$2"
+    else
+        echo "tests/all.sh: install $1 and run again" >&2
+        exit 1
+    fi
+}
+
+step() { printf '\n== %s\n' "$*"; }
+
+# The example's test runs the `curl` lines that the example prints; the cryptographic library is built from C.
+install_missing curl curl
+install_missing cc gcc
+
+step "every test of the workspace, with a reduced model of the rotation"
+cargo test --workspace --all-features
+
+step "the model of the rotation, explored to exhaustion"
+cargo test --release -p tests --test rotation_model -- --nocapture

@@ -1,0 +1,6 @@
+use session_runtime::{Session, protected};
+
+#[protected(GET "/x", max_auth_age =)]
+async fn handler(_: Session) {}
+
+fn main() {}

@@ -1,0 +1,6 @@
+use session_runtime::protected;
+
+#[protected(GET "/x")]
+struct Handler;
+
+fn main() {}

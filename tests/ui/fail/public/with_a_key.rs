@@ -1,0 +1,6 @@
+use session_runtime::public;
+
+#[public(GET "/x", check = store)]
+async fn handler() {}
+
+fn main() {}

@@ -1,0 +1,16 @@
+use session_runtime::{Routes, Session, refresh_endpoint, routes};
+
+#[derive(Clone, axum::extract::FromRef)]
+struct App {
+    sessions: session_runtime::Sessions,
+}
+
+#[refresh_endpoint]
+async fn again(_: Session) {}
+
+#[refresh_endpoint(POST "/refresh")]
+async fn refresh(_: Session) {}
+
+static ROUTES: Routes<App> = routes![refresh, again];
+
+fn main() {}

@@ -1,0 +1,26 @@
+#![deny(warnings)]
+
+use axum::extract::State;
+use session_runtime::{Routes, Session, Sessions, protected, refresh_endpoint, routes};
+
+#[derive(Clone, axum::extract::FromRef)]
+struct App {
+    sessions: Sessions,
+    db: Db,
+}
+
+#[derive(Clone)]
+struct Db;
+
+#[refresh_endpoint(POST "/refresh")]
+async fn refresh(_: Session) {}
+
+#[protected(GET "/")]
+#[axum::debug_handler(state = App)]
+async fn home_feed(_: Session, State(_): State<Db>) {}
+
+static ROUTES: Routes<App> = routes![refresh, home_feed];
+
+fn main() {
+    let _: fn(App) -> axum::Router = |app| ROUTES.router(app);
+}
