@@ -6,10 +6,10 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicU64, Ordering},
     },
-    time::{Duration, Instant},
+    time::Duration,
 };
 
-use tokio::sync::Notify;
+use tokio::{sync::Notify, time::Instant};
 
 use crate::{
     clock::Timestamp,
@@ -34,7 +34,7 @@ pub(crate) enum Standing {
 #[derive(Debug)]
 pub(crate) struct RevocationSet {
     retention: Duration,
-    sessions: papaya::HashMap<SessionHandle, Entry, foldhash::fast::RandomState>,
+    sessions: papaya::HashMap<SessionHandle, Entry>,
     users: papaya::HashMap<Arc<str>, Mark>,
     waiting: Mutex<HashMap<SessionHandle, Weak<Notify>>>,
     /// When the feed was last known to be complete, in milliseconds after `started`.
@@ -59,7 +59,7 @@ impl RevocationSet {
     pub(crate) fn new(retention: Duration) -> Self {
         Self {
             retention,
-            sessions: papaya::HashMap::default(),
+            sessions: papaya::HashMap::new(),
             users: papaya::HashMap::new(),
             waiting: Mutex::default(),
             heard_at: AtomicU64::new(0),
