@@ -108,7 +108,7 @@ impl Sessions {
     ///
     /// [`SessionError::TryRefreshToken`] and [`SessionError::Unauthorised`].
     pub fn verify(&self, access_token: &str) -> Result<Session, SessionError> {
-        let accepted = self.0.accept(access_token).unwrap_or(Err(SessionError::TryRefreshToken))?;
+        let accepted = self.0.accept(access_token)?;
         match self.0.standing(&accepted) {
             Standing::Live => {}
             Standing::Replaced => return Err(SessionError::TryRefreshToken),
@@ -448,23 +448,21 @@ pub(crate) struct Core {
 /// The way of an access token.
 impl Core {
     /// The session that an access token speaks of, if the token is valid; from the cache if it was seen before.
-    ///
-    /// `None` where the text is no access token of ours by its form.
-    pub(crate) fn accept(&self, token: &str) -> Option<Result<Arc<Accepted>, SessionError>> {
+    pub(crate) fn accept(&self, token: &str) -> Result<Arc<Accepted>, SessionError> {
         let now = self.clock.now();
         if let Some(accepted) = self.cached(token, now) {
-            return Some(Ok(accepted));
+            return Ok(accepted);
         }
         match self.verify(token, now) {
             Ok(claims) => {
                 let accepted = Arc::new(Accepted::new(claims));
                 self.cache.insert(token.into(), Arc::clone(&accepted));
-                Some(Ok(accepted))
+                Ok(accepted)
             }
-            Err(error) => access::looks_like_ours(&self.keys, token, now).then(|| {
+            Err(error) => {
                 tracing::debug!(%error, "access token refused");
                 Err(SessionError::TryRefreshToken)
-            }),
+            }
         }
     }
 
@@ -538,7 +536,7 @@ impl Core {
                 limit: self.config.limit,
             };
             // Before the store is asked, so that claims that don't fit leave no session behind.
-            self.mint(&row.clone().into_row(self.clock.now()), 1, 0)?;
+            self.check_fit(&row.clone().into_row(self.clock.now()))?;
             match self.in_time(self.store.create(row)).await? {
                 Creation::Created(row) => {
                     let link = row.chain.link();
@@ -583,6 +581,13 @@ impl Core {
             session_expires_at: row.expires_at(),
             persistent: row.persistent,
         }
+    }
+
+    /// Whether an access token can carry the claims of the row, now and after any number of refreshes.
+    fn check_fit(&self, row: &Row) -> Result<(), SessionError> {
+        /// With as many digits as any time that a token will ever name.
+        const ANY_TIME: u64 = 9_999_999_999;
+        self.mint(row, u32::MAX, ANY_TIME).map(drop)
     }
 
     /// When an access token made now expires, in seconds since the Unix epoch: never after its session.
@@ -656,7 +661,7 @@ impl Core {
             change.clone().carry_out(&mut claims, self.clock.now());
             let changed = Row { claims: write_claims(&claims), ..row.clone() };
             // What no token can carry is refused before it is stored.
-            self.mint(&changed, row.chain.generation, 0)?;
+            self.check_fit(&changed)?;
             Ok(Change::Claims(changed.claims))
         };
         self.change(handle, &mut step).await
