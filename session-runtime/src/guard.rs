@@ -635,11 +635,11 @@ impl Finish {
         if headers.contains_key(SessionError::REASON_HEADER) {
             header::expose(headers, [&SessionError::REASON_HEADER]);
         }
-        if self.clear || self.tokens.is_some() || self.expire_older {
-            if let Err(error) = self.write_tokens(headers) {
-                tracing::error!(%error, "the session's tokens can't be sent");
-                return SessionError::misconfigured(error).response(&self.sessions.core().config.statuses);
-            }
+        if (self.clear || self.tokens.is_some() || self.expire_older)
+            && let Err(error) = self.write_tokens(headers)
+        {
+            tracing::error!(%error, "the session's tokens can't be sent");
+            return SessionError::misconfigured(error).response(&self.sessions.core().config.statuses);
         }
         header::vary(headers);
         response
