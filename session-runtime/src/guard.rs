@@ -641,7 +641,7 @@ impl Finish {
     }
 
     async fn log_out(&mut self, session: &Session, response: &mut Response) -> Result<(), SessionError> {
-        session.end(EndReason::Logout).await?;
+        self.sessions.core().end(session.handle(), EndReason::Logout).await?;
         self.clear = true;
         if response.status() == StatusCode::OK && response.body().size_hint().exact() == Some(0) {
             let answer = Json(json!({ "status": "OK" })).into_response();
@@ -658,11 +658,11 @@ impl Finish {
         if headers.contains_key(SessionError::REASON_HEADER) {
             header::expose(headers, [&SessionError::REASON_HEADER]);
         }
-        if self.clear || self.tokens.is_some() || self.expire_older {
-            if let Err(error) = self.write_tokens(headers) {
-                tracing::error!(%error, "the session's tokens can't be sent");
-                return SessionError::misconfigured(error).response(&self.sessions.core().config.statuses);
-            }
+        if (self.clear || self.tokens.is_some() || self.expire_older)
+            && let Err(error) = self.write_tokens(headers)
+        {
+            tracing::error!(%error, "the session's tokens can't be sent");
+            return SessionError::misconfigured(error).response(&self.sessions.core().config.statuses);
         }
         header::vary(headers);
         response

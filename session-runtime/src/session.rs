@@ -97,7 +97,7 @@ impl Session {
         self.current().application.clone()
     }
 
-    /// Sets a claim, and sends the client an access token with it on this response. It expires when the one before would have.
+    /// Sets a claim, and sends the client an access token with it on this response.
     ///
     /// # Errors
     ///
@@ -164,16 +164,9 @@ impl Session {
     ///
     /// [`SessionError::StoreUnavailable`]; then the session may or may not have ended.
     pub async fn revoke(&self) -> Result<(), SessionError> {
-        self.end(EndReason::Revoked).await?;
+        self.0.sessions.core().end(self.handle(), EndReason::Logout).await?;
         self.changes().ended = true;
         Ok(())
-    }
-
-    /// Ends the session by a request of its own, which counts as a use: the session that it replaces ends with it.
-    pub(crate) async fn end(&self, reason: EndReason) -> Result<(), SessionError> {
-        let core = self.0.sessions.core();
-        core.tell_use(&self.0.accepted).await?;
-        core.end(self.handle(), reason).await.map(drop)
     }
 
     /// Waits until the session has ended: revoked, on whatever node, or expired without a refresh.

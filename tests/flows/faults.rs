@@ -172,6 +172,35 @@ async fn a_claim_that_no_token_can_carry_changes_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn claims_of_any_size_are_refused_at_once_or_carried_for_ever() {
+    let world = World::new().await;
+    let mut carried = world.login("alice").await;
+    let mut refusals = 0;
+    for size in 2500..2800 {
+        let before = world.store.rows();
+        let roles = json!(["x".repeat(size)]);
+        let mut client = world.browser();
+        let login = client.post("/login", &json!({ "user": "bob", "roles": roles })).await;
+        let change = carried.post("/role", &roles).await;
+        match login.status.as_u16() {
+            200 => assert_eq!(world.store.rows(), before + 1),
+            status => {
+                assert_eq!((status, world.store.rows()), (500, before));
+                refusals += 1;
+            }
+        }
+        assert!(matches!(change.status.as_u16(), 200 | 500), "{}", change.status);
+    }
+    assert!((1..300).contains(&refusals), "the limit lies in between: {refusals}");
+    // What was accepted stays good while the generation grows in digits.
+    for _ in 0..12 {
+        world.advance(ACCESS);
+        carried.refresh().await.assert_ok();
+        carried.get("/me").await.assert_ok();
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_is_put_together_wrongly_is_told_in_the_log() {
     let world = World::new().await;
     let log = crate::secrets::Log::of_this_thread();

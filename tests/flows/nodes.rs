@@ -124,14 +124,14 @@ async fn a_node_cut_off_from_the_feed_serves_on_and_catches_up() {
     there.store.break_down(Operation::Feed, Fault::Fails);
     there.until(async || there.store.calls(Operation::Feed) > 2).await;
     client.post("/leave", &Value::Null).await.assert_ok();
-    here.advance(BOUND + MS);
+    tokio::time::advance(BOUND + MS).await;
     there.settle().await;
     assert!(there.sessions.feed_age() > BOUND, "a health check sees it");
     elsewhere.clone().get("/me").await.assert_ok();
     elsewhere.clone().get("/checked").await.assert_refused(401, "unauthorised");
     there.store.mend();
     there.until(async || elsewhere.clone().get("/me").await.status == 401).await;
-    assert_eq!(there.sessions.feed_age(), Duration::ZERO);
+    assert!(there.sessions.feed_age() < BOUND);
     elsewhere.get("/me").await.assert_refused(401, "unauthorised");
 }
 
@@ -143,9 +143,9 @@ async fn a_node_cut_off_from_the_feed_can_refuse_to_serve() {
     let mut elsewhere = sent_to(&there, &client);
     there.store.break_down(Operation::Feed, Fault::Hangs);
     there.until(async || there.store.calls(Operation::Feed) > 1).await;
-    here.advance(BOUND);
+    tokio::time::advance(BOUND - there.sessions.feed_age()).await;
     elsewhere.get("/me").await.assert_ok();
-    here.advance(MS);
+    tokio::time::advance(MS).await;
     let refused = elsewhere.get("/me").await;
     refused.assert_refused(503, "store_unavailable").assert_keeps_tokens();
     assert_eq!(refused.header("retry-after"), Some("1"));
@@ -161,9 +161,7 @@ async fn a_healthy_feed_is_never_behind_however_short_the_bound() {
     let client = world.login("alice").await;
     world.settle().await;
     for _ in 0..50 {
-        // The store's clock and that of the runtime go on together.
         for _ in 0..10 {
-            world.advance(10 * MS);
             tokio::time::advance(10 * MS).await;
             world.settle().await;
         }
