@@ -115,7 +115,7 @@ pub enum Outcome {
     /// No session, and nothing that was meant to be one.
     Anonymous,
     /// A login in progress.
-    Login(Login),
+    Login(Box<Login>),
     /// A reason not to serve the request.
     Refused(SessionError),
 }
@@ -154,7 +154,7 @@ session_arguments! {
     Option<Session>: Optional = Outcome::session_if_any;
     Result<Option<Session>, SessionError>: Optional = |outcome: Outcome| Ok(outcome.session_if_any());
     Login: Login = |outcome| match outcome {
-        Outcome::Login(login) => Ok(login),
+        Outcome::Login(login) => Ok(*login),
         Outcome::Refused(error) => Err(error),
         Outcome::Session(_) | Outcome::Anonymous => Err(SessionError::Unauthorised),
     };
@@ -277,11 +277,11 @@ fn receive(sessions: &Sessions, parts: &Parts, endpoint: TypeId) -> Passage {
     };
     let (login, staged) = Login::new();
     let finish = Finish {
-        work: Work::Login(staged, client),
+        work: Work::Login(staged, Box::new(client)),
         clear_other: carries(core, &parts.headers, transport.other()),
         ..Finish::of(sessions, transport)
     };
-    Passage { outcome: Outcome::Login(login), finish }
+    Passage { outcome: Outcome::Login(Box::new(login)), finish }
 }
 
 /// Exchanges a refresh token, before the handler runs.
@@ -301,7 +301,7 @@ async fn exchange(sessions: &Sessions, parts: &Parts, endpoint: TypeId) -> Passa
             let session = Session::new(sessions.clone(), Arc::clone(&tokens.accepted));
             let finish = Finish {
                 work: Work::Session(session.clone()),
-                tokens: Some(tokens),
+                tokens: Some(Box::new(tokens)),
                 expire_older: found.several,
                 clear_other: carries(core, &parts.headers, found.transport.other()),
                 ..Finish::of(sessions, found.transport)
@@ -532,7 +532,7 @@ pub struct Finish {
     transport: Transport,
     work: Work,
     /// Tokens that the guard itself obtained.
-    tokens: Option<Tokens>,
+    tokens: Option<Box<Tokens>>,
     /// Whether the client shall forget its session.
     clear: bool,
     clear_other: bool,
@@ -544,7 +544,7 @@ enum Work {
     /// Tell the client what the handler changed.
     Session(Session),
     /// Make the session that the handler noted down.
-    Login(StagedLogin, Client),
+    Login(StagedLogin, Box<Client>),
     /// End the session.
     Logout(Session),
 }
@@ -582,7 +582,7 @@ impl Finish {
                 None
             }
             Work::Login(staged, client) if succeeded => {
-                Box::pin(self.commit(staged.take(), client)).await.err()
+                Box::pin(self.commit(staged.take(), *client)).await.err()
             }
             Work::Logout(session) if succeeded => Box::pin(self.log_out(&session, &mut response)).await.err(),
             Work::Login(..) | Work::Logout(_) => None,
@@ -599,13 +599,13 @@ impl Finish {
         if let Some(mut newer) = tokens {
             // A refresh whose handler changed a claim still has its refresh token to send.
             newer.refresh = self.tokens.take().and_then(|tokens| tokens.refresh);
-            self.tokens = Some(newer);
+            self.tokens = Some(Box::new(newer));
         }
     }
 
     async fn commit(&mut self, staged: Option<NewSession>, client: Client) -> Result<(), SessionError> {
         if let Some(new) = staged {
-            self.tokens = Some(self.sessions.core().create(&new, client).await?);
+            self.tokens = Some(Box::new(self.sessions.core().create(&new, client).await?));
         }
         Ok(())
     }
@@ -624,8 +624,9 @@ impl Finish {
 
     /// Writes the session headers, whatever the response is.
     fn write(self, mut response: Response) -> Response {
+        let is_error = response.status().as_u16() >= 400;
         let headers = response.headers_mut();
-        if headers.contains_key(SessionError::REASON_HEADER) {
+        if is_error && headers.contains_key(SessionError::REASON_HEADER) {
             header::expose(headers, [&SessionError::REASON_HEADER]);
         }
         if self.clear || self.tokens.is_some() || self.expire_older {
