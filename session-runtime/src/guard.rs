@@ -220,11 +220,11 @@ fn receive(sessions: &Sessions, parts: &Parts, endpoint: TypeId) -> Passage {
     };
     let (login, staged) = Login::new();
     let finish = Finish {
-        work: Work::Login(staged, client),
+        work: Work::Login(staged, Box::new(client)),
         clear_other: carries(engine, &parts.headers, transport.other()),
         ..Finish::of(sessions, transport)
     };
-    Passage { outcome: Outcome::Login(login), finish }
+    Passage { outcome: Outcome::Login(Box::new(login)), finish }
 }
 
 /// Exchanges a refresh token, before the handler runs.
@@ -250,7 +250,7 @@ async fn exchange(sessions: &Sessions, parts: &Parts, endpoint: TypeId) -> Passa
             let session = Session::new(sessions.clone(), Arc::clone(&tokens.accepted));
             let finish = Finish {
                 work: Work::Session(session.clone()),
-                tokens: Some(tokens),
+                tokens: Some(Box::new(tokens)),
                 expire_older: found.several,
                 clear_other: carries(engine, &parts.headers, found.transport.other()),
                 ..Finish::of(sessions, found.transport)

@@ -28,7 +28,7 @@ pub enum Outcome {
     /// No session, and nothing that was meant to be one.
     Anonymous,
     /// A login in progress.
-    Login(Login),
+    Login(Box<Login>),
     /// A reason not to serve the request.
     Refused(SessionError),
 }
@@ -68,7 +68,7 @@ session_arguments! {
     Option<Session>: Optional = Outcome::session_if_any;
     Result<Option<Session>, SessionError>: Optional = |outcome: Outcome| Ok(outcome.session_if_any());
     Login: Login = |outcome| match outcome {
-        Outcome::Login(login) => Ok(login),
+        Outcome::Login(login) => Ok(*login),
         Outcome::Refused(error) => Err(error),
         Outcome::Session(_) | Outcome::Anonymous => Err(SessionError::Unauthorised),
     };

@@ -25,7 +25,7 @@ pub struct Finish {
     pub(super) transport: Transport,
     pub(super) work: Work,
     /// Tokens that the guard itself obtained.
-    pub(super) tokens: Option<Tokens>,
+    pub(super) tokens: Option<Box<Tokens>>,
     /// Whether the client shall forget its session.
     pub(super) clear: bool,
     pub(super) clear_other: bool,
@@ -37,7 +37,7 @@ pub(super) enum Work {
     /// Tell the client what the handler changed.
     Session(Session),
     /// Make the session that the handler noted down.
-    Login(StagedLogin, Client),
+    Login(StagedLogin, Box<Client>),
     /// End the session.
     Logout(Session),
 }
@@ -76,7 +76,7 @@ impl Finish {
                 None
             }
             Work::Login(staged, client) if succeeded => {
-                Box::pin(self.commit(staged.take(), client)).await.err()
+                Box::pin(self.commit(staged.take(), *client)).await.err()
             }
             Work::Logout(session) if succeeded => Box::pin(self.log_out(&session, &mut response)).await.err(),
             Work::Login(..) | Work::Logout(_) => None,
@@ -96,13 +96,13 @@ impl Finish {
         if let Some(mut newer) = tokens {
             // A refresh whose handler changed a claim still has its refresh token to send.
             newer.refresh = self.tokens.take().and_then(|tokens| tokens.refresh);
-            self.tokens = Some(newer);
+            self.tokens = Some(Box::new(newer));
         }
     }
 
     async fn commit(&mut self, staged: Option<NewSession>, client: Client) -> Result<(), SessionError> {
         if let Some(new) = staged {
-            self.tokens = Some(self.sessions.engine().create(&new, client).await?);
+            self.tokens = Some(Box::new(self.sessions.engine().create(&new, client).await?));
         }
         Ok(())
     }
@@ -121,8 +121,9 @@ impl Finish {
 
     /// Writes the session headers, whatever the response is.
     fn write(self, mut response: Response) -> Response {
+        let is_error = response.status().as_u16() >= 400;
         let headers = response.headers_mut();
-        if headers.contains_key(SessionError::REASON_HEADER) {
+        if is_error && headers.contains_key(SessionError::REASON_HEADER) {
             header::expose(headers, [&SessionError::REASON_HEADER]);
         }
         if let Err(problem) = self.write_tokens(headers) {
