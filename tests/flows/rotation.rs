@@ -371,3 +371,22 @@ async fn an_honest_client_is_never_logged_out_by_lost_answers_at_any_time() {
         }
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_thief_who_takes_turns_with_the_victim_is_always_found() {
+    for first in ["victim", "thief"] {
+        let world = World::new().await;
+        let mut victim = world.login("alice").await;
+        let mut thief = victim.clone();
+        let turns = if first == "victim" { [&mut victim, &mut thief] } else { [&mut thief, &mut victim] };
+        world.advance(ACCESS);
+        turns[0].refresh().await.assert_ok();
+        turns[0].get("/me").await.assert_ok();
+        world.until_used(turns[0].handle()).await;
+        world.advance(ACCESS);
+        turns[1].refresh().await.assert_refused(401, "token_theft");
+        turns[0].get("/me").await.assert_refused(401, "try_refresh_token");
+        turns[0].refresh().await.assert_refused(401, "unauthorised");
+        assert!(turns.iter().all(|client| client.has_forgotten()));
+    }
+}

@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use axum::Router;
-use session_runtime::{Clock, Event, EventKind, Events, SessionHandle, Sessions, SessionsBuilder, Timestamp};
+use session_runtime::{
+    Clock, Event, EventKind, Events, KeyRing, SessionHandle, Sessions, SessionsBuilder, Timestamp,
+};
 use tokio::time::timeout;
 
 use crate::{
@@ -66,7 +68,8 @@ impl World {
         store: ObservedStore,
         settings: impl FnOnce(SessionsBuilder) -> SessionsBuilder,
     ) -> Self {
-        let builder = Sessions::builder(store.clone()).routes(&ROUTES).access_jitter(0.0);
+        let builder = Sessions::builder(store.clone()).key_ring(KeyRing::random());
+        let builder = builder.routes(&ROUTES).access_jitter(0.0);
         let sessions = settings(builder).build().await.expect("the settings work");
         let app = ROUTES.router(App { sessions: sessions.clone() });
         Self { clock: clock.clone(), store, sessions, app }
