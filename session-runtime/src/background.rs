@@ -3,18 +3,24 @@
 //! Each task holds the system weakly and ends soon after the last [`Sessions`](crate::Sessions) is gone.
 
 use std::{
-    collections::BTreeMap,
+    collections::BTreeSet,
+    future::Future,
+    panic::AssertUnwindSafe,
     sync::{Arc, Weak},
     time::Duration,
 };
 
-use tokio::{sync::mpsc, time::sleep};
+use futures_util::FutureExt as _;
+use tokio::{
+    sync::mpsc,
+    time::{sleep, timeout},
+};
 
 use crate::{
+    engine::Engine,
     error::StoreError,
     event::{Event, EventKind},
     handle::SessionHandle,
-    sessions::Core,
     store::{Cursor, Purge},
 };
 
@@ -22,89 +28,102 @@ use crate::{
 pub(crate) const CONFIRM_QUEUE: usize = 4096;
 
 const CONFIRM_BATCH: usize = 256;
+const CONFIRM_ATTEMPTS: usize = 100;
 const PURGE_BATCH: usize = 1000;
 const FEED_WAIT: Duration = Duration::from_secs(1);
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(250);
 
 /// Takes in what the feed holds already, then starts the tasks.
 pub(crate) async fn start(
-    core: &Arc<Core>,
+    engine: &Arc<Engine>,
     used: mpsc::Receiver<(SessionHandle, u32)>,
 ) -> Result<(), StoreError> {
-    let batch = core.store.revocations(Cursor::default(), Duration::ZERO);
-    let batch = tokio::time::timeout(core.config.store_timeout, batch)
-        .await
-        .map_err(|_| StoreError::new(format!("no answer within {:?}", core.config.store_timeout)))??;
-    core.clock.adjust(batch.now);
-    for revocation in &batch.revocations {
-        core.revoked.insert(revocation);
+    let mut cursor = Cursor::default();
+    loop {
+        let batch = engine.unattended(engine.store.revocations(cursor, Duration::ZERO)).await?;
+        engine.clock.adjust(batch.now);
+        batch.revocations.iter().for_each(|revocation| engine.revoked.insert(revocation));
+        cursor = batch.next;
+        if !batch.more {
+            break;
+        }
     }
-    core.revoked.heard();
-    tokio::spawn(follow_feed(Arc::downgrade(core), batch.next));
-    tokio::spawn(tell_uses(Arc::downgrade(core), used));
-    tokio::spawn(purge(Arc::downgrade(core)));
+    engine.revoked.heard();
+    tokio::spawn(follow_feed(Arc::downgrade(engine), cursor));
+    tokio::spawn(tell_uses(Arc::downgrade(engine), used));
+    tokio::spawn(purge(Arc::downgrade(engine)));
     Ok(())
 }
 
-async fn follow_feed(core: Weak<Core>, mut cursor: Cursor) {
-    while let Some(alive) = core.upgrade() {
-        // A quiet feed is heard from several times within the bound, or it would count as interrupted.
-        let wait = FEED_WAIT.min(alive.config.feed_bound / 4);
-        let (store, patience) = (Arc::clone(&alive.store), wait + alive.config.store_timeout);
+async fn follow_feed(engine: Weak<Engine>, mut cursor: Cursor) {
+    while let Some(alive) = engine.upgrade() {
+        // So often that a feed without news is not taken for one that is behind.
+        let wait = FEED_WAIT.min(alive.config.feed_bound / 3);
+        let (store, patience) = (Arc::clone(&alive.store), wait.saturating_add(alive.config.store_timeout));
         drop(alive);
-        let batch = tokio::time::timeout(patience, store.revocations(cursor, wait)).await;
-        let Some(core) = core.upgrade() else { return };
+        let batch = unattended(store.revocations(cursor, wait), patience).await;
+        let Some(engine) = engine.upgrade() else { return };
         match batch {
-            Ok(Ok(batch)) => {
-                core.clock.adjust(batch.now);
-                batch.revocations.iter().for_each(|revocation| core.take_end(revocation));
-                core.revoked.heard();
-                cursor = batch.next;
+            Ok(batch) => {
+                engine.clock.adjust(batch.now);
+                batch.revocations.iter().for_each(|revocation| engine.take_end(revocation));
+                let restarted = batch.next < cursor;
+                cursor = if restarted { Cursor::default() } else { batch.next };
+                if restarted {
+                    tracing::warn!("the feed of revocations counts from the beginning; reading all of it");
+                } else if !batch.more {
+                    engine.revoked.heard();
+                }
             }
-            Ok(Err(error)) => pause(&core, &error).await,
-            Err(_) => pause(&core, &StoreError::new("no answer in time")).await,
+            Err(error) => {
+                let behind = engine.revoked.behind();
+                tracing::warn!(%error, ?behind, "the feed of revocations is interrupted");
+                sleep(PAUSE_AFTER_FAILURE).await;
+            }
         }
     }
 }
 
-async fn pause(core: &Core, error: &StoreError) {
-    let behind = core.revoked.behind();
-    tracing::warn!(%error, ?behind, "the feed of revocations is interrupted");
-    sleep(PAUSE_AFTER_FAILURE).await;
-}
-
-async fn tell_uses(core: Weak<Core>, mut used: mpsc::Receiver<(SessionHandle, u32)>) {
+async fn tell_uses(engine: Weak<Engine>, mut used: mpsc::Receiver<(SessionHandle, u32)>) {
     let mut batch = Vec::with_capacity(CONFIRM_BATCH);
     // Ends when the system, which holds the sender, is gone.
     while used.recv_many(&mut batch, CONFIRM_BATCH).await > 0 {
-        let Some(core) = core.upgrade() else { return };
         // Of several generations of a session each may matter, the same one twice never does.
-        let distinct: BTreeMap<_, ()> = batch.drain(..).map(|used| (used, ())).collect();
-        // A failure is logged; losing the note only widens the tolerance.
-        let _ = core.in_time(core.store.confirm(distinct.into_keys().collect())).await;
+        let distinct: BTreeSet<_> = batch.drain(..).collect();
+        let distinct: Vec<_> = distinct.into_iter().collect();
+        // A login's first use should be told, or the session that it replaces lives on until the next refresh.
+        for _ in 0..CONFIRM_ATTEMPTS {
+            let Some(engine) = engine.upgrade() else { return };
+            match engine.unattended(engine.store.confirm(distinct.clone())).await {
+                Ok(()) => break,
+                Err(error) => tracing::warn!(%error, "the store could not be told which tokens are in use"),
+            }
+            drop(engine);
+            sleep(PAUSE_AFTER_FAILURE).await;
+        }
     }
 }
 
-async fn purge(core: Weak<Core>) {
-    while let Some(alive) = core.upgrade() {
+async fn purge(engine: Weak<Engine>) {
+    while let Some(alive) = engine.upgrade() {
         let interval = alive.config.purge_interval;
         drop(alive);
         sleep(interval).await;
-        let Some(core) = core.upgrade() else { return };
-        core.purge().await;
+        let Some(engine) = engine.upgrade() else { return };
+        engine.purge().await;
     }
 }
 
-impl Core {
+impl Engine {
     /// Deletes what expired, batch by batch.
-    pub(crate) async fn purge(&self) {
+    async fn purge(&self) {
         self.revoked.forget(self.clock.now());
         loop {
             let retention = self.revoked.retention();
-            let Ok(Purge { expired, more }) =
-                self.in_time(self.store.purge_expired(retention, PURGE_BATCH)).await
-            else {
-                return;
+            let purge = self.unattended(self.store.purge_expired(retention, PURGE_BATCH)).await;
+            let Purge { expired, more } = match purge {
+                Ok(purge) => purge,
+                Err(error) => return tracing::warn!(%error, "what expired could not be deleted"),
             };
             for (handle, user) in expired {
                 self.send(Event { at: self.clock.now(), user, handle, kind: EventKind::Expired });
@@ -114,5 +133,24 @@ impl Core {
             }
             tokio::task::yield_now().await;
         }
+    }
+
+    async fn unattended<T>(
+        &self,
+        operation: impl Future<Output = Result<T, StoreError>>,
+    ) -> Result<T, StoreError> {
+        unattended(operation, self.config.store_timeout).await
+    }
+}
+
+/// Waits for an operation of the store that no request waits for: a store that panics must not end the task.
+async fn unattended<T>(
+    operation: impl Future<Output = Result<T, StoreError>>,
+    patience: Duration,
+) -> Result<T, StoreError> {
+    match timeout(patience, AssertUnwindSafe(operation).catch_unwind()).await {
+        Ok(Ok(result)) => result,
+        Ok(Err(_)) => Err(StoreError::new("the store panicked")),
+        Err(_) => Err(StoreError::new(format!("no answer within {patience:?}"))),
     }
 }

@@ -5,13 +5,13 @@ use std::{any::TypeId, collections::HashMap, env, fmt, sync::Arc, time::Duration
 use axum::http::{HeaderMap, StatusCode, header};
 
 use crate::{
-    clock::Clock,
+    clock::{Clock, Timestamp},
     error::{Statuses, StoreError},
     rotation::Grace,
     route::{RouteInfo, Routes, kind::RouteKind},
     sessions::Sessions,
     store::{BeyondLimit, DynStore, SessionLimit, SessionStore},
-    token::{Epochs, KeyRing, Keys, SigningAlgorithm},
+    token::{Epochs, KeyRing, Keys, SigningAlgorithm, access},
     transport::{
         CsrfMode, SameSite, Transport,
         cookie::CookieConfig,
@@ -41,6 +41,8 @@ pub(crate) struct Config {
     pub(crate) cache_bytes: u64,
     pub(crate) fingerprint: FingerprintParts,
     pub(crate) placement: Placement,
+    /// No session is older than this.
+    pub(crate) born_at: Timestamp,
 }
 
 impl Config {
@@ -116,7 +118,7 @@ pub enum WhenBehind {
 pub struct SessionsBuilder {
     store: Arc<dyn DynStore>,
     clock: Option<Clock>,
-    ephemeral: bool,
+    born_at: Option<Timestamp>,
     keys: Option<Result<KeyRing, String>>,
     algorithm: SigningAlgorithm,
     key_epoch: Duration,
@@ -144,6 +146,7 @@ pub struct SessionsBuilder {
     cache_bytes: u64,
     fingerprint: FingerprintParts,
     placement: Placement,
+    refresh_path: Option<String>,
     public_prefix: String,
 }
 
@@ -151,7 +154,7 @@ impl SessionsBuilder {
     pub(crate) fn new<S: SessionStore>(store: S) -> Self {
         Self {
             clock: store.clock(),
-            ephemeral: store.is_ephemeral(),
+            born_at: store.born_at(),
             store: Arc::new(store),
             keys: None,
             algorithm: SigningAlgorithm::default(),
@@ -186,6 +189,7 @@ impl SessionsBuilder {
                     .into()
             }),
             placement: Placement::default(),
+            refresh_path: None,
             public_prefix: String::new(),
         }
     }
@@ -196,9 +200,10 @@ impl SessionsBuilder {
         self
     }
 
-    /// The path of the refresh endpoint, for an application that mounts its handlers without a table.
+    /// The path of the refresh endpoint, for an application that mounts its handlers without a table: the path that this
+    /// process is asked for, the prefixes of `Router::nest` included.
     pub fn refresh_path(mut self, path: impl Into<String>) -> Self {
-        self.placement.refresh = path.into();
+        self.refresh_path = Some(path.into());
         self
     }
 
@@ -462,6 +467,7 @@ impl SessionsBuilder {
             cache_bytes: self.cache_bytes,
             fingerprint: self.fingerprint,
             placement: self.placement,
+            born_at: self.born_at.unwrap_or_default(),
         };
         Sessions::start(config, keys, self.store, self.clock).await.map_err(BuildError::Store)
     }
@@ -519,7 +525,9 @@ impl SessionsBuilder {
             ("when_feed_is_behind", self.feed_bound),
             ("purge_interval", self.purge_interval),
         ] {
-            problems.check(!value.is_zero(), || format!("`{setting}` is zero; use a positive duration"));
+            problems.check(!value.is_zero() && value <= days(1), || {
+                format!("`{setting}` is {value:?}; use more than zero and at most a day")
+            });
         }
         problems.check(self.cache_bytes >= 64 << 10, || {
             format!("`token_cache_bytes` is {}; use at least 65536", self.cache_bytes)
@@ -527,6 +535,14 @@ impl SessionsBuilder {
     }
 
     fn check_transport(&mut self, problems: &mut Problems) -> CsrfConfig {
+        match self.refresh_path.take() {
+            Some(path) if self.placement.refresh.is_empty() => self.placement.refresh = path,
+            Some(path) => problems.push(format!(
+                "`refresh_path` is `{path}`, but the refresh path of `routes` is `{}`; give one of the two",
+                self.placement.refresh
+            )),
+            None => {}
+        }
         if self.placement.refresh.is_empty() {
             problems.push(
                 "no refresh path: give the route table with `.routes(&ROUTES)`, or a path with `.refresh_path(\"/refresh\")`",
@@ -539,6 +555,13 @@ impl SessionsBuilder {
         self.cookies.refresh_path = format!("{prefix}{}", self.placement.refresh);
         if !self.placement.refresh.is_empty() {
             self.cookies.problems().into_iter().for_each(|problem| problems.push(problem));
+        }
+        let cookies = &self.cookies;
+        for name in [&cookies.access_name, &cookies.refresh_name] {
+            problems.check(name.len() <= access::MAX_COOKIE_NAME_LEN, || {
+                let most = access::MAX_COOKIE_NAME_LEN;
+                format!("`cookie_names`: `{name}` has {} bytes; use at most {most}", name.len())
+            });
         }
         let csrf = CsrfConfig {
             mode: self.csrf,
@@ -574,7 +597,7 @@ impl SessionsBuilder {
                 problems.push(problem);
                 None
             }
-            None if self.ephemeral => Some(KeyRing::random()),
+            None if self.born_at.is_some() => Some(KeyRing::random()),
             None => {
                 problems.push(
                     "no keys, and the store outlives the process: set `SESSION_KEYS`, or call `.keys(…)`; \

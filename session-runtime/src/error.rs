@@ -139,6 +139,12 @@ impl SessionError {
 
     /// The answer to a refused request. Clearing of tokens is the guard's, which knows what the request carried.
     pub(crate) fn response(&self, statuses: &Statuses) -> Response {
+        if let Self::Misconfigured(problem) = self {
+            tracing::error!(
+                problem = &**problem,
+                "a session could not be served as the application is put together"
+            );
+        }
         let body = match self {
             Self::InvalidClaims(failures) => {
                 json!({ "message": "invalid claim", "claimValidationErrors": failures })

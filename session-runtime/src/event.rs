@@ -70,29 +70,61 @@ pub enum EventKind {
 
 /// The events of all sessions from the moment of subscription on.
 ///
-/// A subscriber that is more than a thousand events behind misses the oldest of them; what must not be missed belongs on the
-/// other side of a queue of the application's own.
+/// A subscriber that is more than a thousand events behind misses the oldest of them. Ends are kept apart, so that other events,
+/// which clients can cause at will, don't push a theft out.
 #[derive(Debug)]
-pub struct Events(broadcast::Receiver<Event>);
+pub struct Events {
+    ends: broadcast::Receiver<Event>,
+    others: broadcast::Receiver<Event>,
+}
 
 impl Events {
-    /// How many events are kept for a subscriber that is behind.
-    pub(crate) const CAPACITY: usize = 1024;
-
-    pub(crate) fn new(receiver: broadcast::Receiver<Event>) -> Self {
-        Self(receiver)
-    }
-
-    /// The next event; `None` once the session system is gone.
+    /// The next event; `None` once the session system is gone. Ends come before other events that wait.
     pub async fn next(&mut self) -> Option<Event> {
         loop {
-            match self.0.recv().await {
+            let received = tokio::select! {
+                biased;
+                end = self.ends.recv() => end,
+                other = self.others.recv() => other,
+            };
+            match received {
                 Ok(event) => return Some(event),
                 Err(RecvError::Lagged(missed)) => {
-                    tracing::warn!(missed, "session events were missed by a slow subscriber")
+                    tracing::warn!(missed, "session events were missed by a slow subscriber");
                 }
                 Err(RecvError::Closed) => return None,
             }
         }
+    }
+}
+
+/// Where events are told.
+#[derive(Debug)]
+pub(crate) struct EventSender {
+    ends: broadcast::Sender<Event>,
+    others: broadcast::Sender<Event>,
+}
+
+impl EventSender {
+    /// How many events are kept for a subscriber that is behind.
+    const CAPACITY: usize = 1024;
+
+    pub(crate) fn subscribe(&self) -> Events {
+        Events { ends: self.ends.subscribe(), others: self.others.subscribe() }
+    }
+
+    pub(crate) fn send(&self, event: Event) {
+        let channel = match event.kind {
+            EventKind::Theft { .. } | EventKind::Revoked { .. } => &self.ends,
+            _ => &self.others,
+        };
+        // Fails exactly when nobody listens.
+        let _ = channel.send(event);
+    }
+}
+
+impl Default for EventSender {
+    fn default() -> Self {
+        Self { ends: broadcast::Sender::new(Self::CAPACITY), others: broadcast::Sender::new(Self::CAPACITY) }
     }
 }

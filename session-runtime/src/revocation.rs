@@ -34,7 +34,9 @@ pub(crate) enum Standing {
 #[derive(Debug)]
 pub(crate) struct RevocationSet {
     retention: Duration,
-    sessions: papaya::HashMap<SessionHandle, Entry>,
+    /// No session is older than this.
+    born_at: Timestamp,
+    sessions: papaya::HashMap<SessionHandle, Entry, foldhash::fast::RandomState>,
     users: papaya::HashMap<Arc<str>, Mark>,
     waiting: Mutex<HashMap<SessionHandle, Weak<Notify>>>,
     /// When the feed was last known to be complete, in milliseconds after `started`.
@@ -56,10 +58,12 @@ struct Mark {
 }
 
 impl RevocationSet {
-    pub(crate) fn new(retention: Duration) -> Self {
+    /// An empty set. Sessions made before `born_at` count as ended.
+    pub(crate) fn new(retention: Duration, born_at: Timestamp) -> Self {
         Self {
             retention,
-            sessions: papaya::HashMap::new(),
+            born_at,
+            sessions: papaya::HashMap::default(),
             users: papaya::HashMap::new(),
             waiting: Mutex::default(),
             heard_at: AtomicU64::new(0),
@@ -74,6 +78,9 @@ impl RevocationSet {
 
     /// What is known of the session `handle` of `user`, made at `created_at`.
     pub(crate) fn standing(&self, handle: SessionHandle, user: &str, created_at: Timestamp) -> Standing {
+        if created_at < self.born_at {
+            return Standing::Ended;
+        }
         if let Some(entry) = self.sessions.pin().get(&handle) {
             return if entry.replaced { Standing::Replaced } else { Standing::Ended };
         }
@@ -101,6 +108,11 @@ impl RevocationSet {
                     newer,
                     Mark { made_by: *made_by, forget_at },
                 );
+                // Whose sessions they are, who waits does not say; each looks again.
+                self.waiting()
+                    .values()
+                    .filter_map(Weak::upgrade)
+                    .for_each(|waiting| waiting.notify_waiters());
             }
         }
     }
@@ -168,7 +180,7 @@ mod tests {
 
     #[test]
     fn an_ended_session_is_known_until_no_token_of_it_can_live() {
-        let set = RevocationSet::new(HOUR);
+        let set = RevocationSet::new(HOUR, Timestamp::default());
         set.insert(&end(1, EndReason::Logout));
         set.insert(&end(2, EndReason::Replaced));
         assert_eq!(set.standing(handle(1), "alice", NOW), Standing::Ended);
@@ -182,7 +194,7 @@ mod tests {
 
     #[test]
     fn a_users_mark_ends_what_was_made_by_then_and_never_moves_back() {
-        let set = RevocationSet::new(HOUR);
+        let set = RevocationSet::new(HOUR, Timestamp::default());
         let later = NOW.after(Duration::from_millis(1));
         set.insert(&Revocation::User { user: "alice".into(), made_by: NOW });
         set.insert(&Revocation::User { user: "alice".into(), made_by: NOW.before(HOUR) });
@@ -191,12 +203,23 @@ mod tests {
         assert_eq!(set.standing(handle(1), "bob", NOW), Standing::Live);
     }
 
+    #[test]
+    fn what_was_made_before_the_store_is_over() {
+        let set = RevocationSet::new(HOUR, NOW);
+        assert_eq!(set.standing(handle(1), "alice", NOW), Standing::Live);
+        assert_eq!(set.standing(handle(1), "alice", NOW.before(Duration::from_millis(1))), Standing::Ended);
+    }
+
     #[tokio::test]
     async fn who_waits_for_an_end_is_woken_by_it() {
-        let set = RevocationSet::new(HOUR);
+        let set = RevocationSet::new(HOUR, Timestamp::default());
         let notify = set.end_of(handle(1));
         let woken = notify.notified();
         set.insert(&end(1, EndReason::Revoked));
+        woken.await;
+        let woken = set.end_of(handle(2));
+        let woken = woken.notified();
+        set.insert(&Revocation::User { user: "alice".into(), made_by: NOW });
         woken.await;
     }
 }

@@ -118,9 +118,9 @@ impl Session {
     }
 
     async fn change_claims(&self, change: &ClaimChange) -> Result<(), SessionError> {
-        let core = self.0.sessions.core();
-        let row = core.change_claims(self.handle(), change).await?.ok_or(SessionError::Unauthorised)?;
-        self.changes().tokens = Some(core.reissue(&row, &self.0.accepted)?);
+        let engine = self.0.sessions.engine();
+        let row = engine.change_claims(self.handle(), change).await?.ok_or(SessionError::Unauthorised)?;
+        self.changes().tokens = Some(engine.reissue(&row, &self.0.accepted)?);
         Ok(())
     }
 
@@ -164,7 +164,7 @@ impl Session {
     ///
     /// [`SessionError::StoreUnavailable`]; then the session may or may not have ended.
     pub async fn revoke(&self) -> Result<(), SessionError> {
-        self.0.sessions.core().end(self.handle(), EndReason::Revoked).await?;
+        self.0.sessions.engine().end(self.handle(), EndReason::Logout).await?;
         self.changes().ended = true;
         Ok(())
     }
@@ -179,15 +179,15 @@ impl Session {
             // Its access token can't outlive the session, so until then only a revocation can end it.
             let mut look_at = session.access_expires_at();
             loop {
-                let core = session.0.sessions.core();
-                let revoked = core.revoked.end_of(session.handle());
+                let engine = session.0.sessions.engine();
+                let revoked = engine.revoked.end_of(session.handle());
                 let revoked = revoked.notified();
-                if core.standing(&session.0.accepted) != Standing::Live {
+                if engine.standing(&session.0.accepted) != Standing::Live {
                     return;
                 }
                 tokio::select! {
                     () = revoked => {}
-                    () = core.clock.sleep_until(look_at) => match core.live_row(session.handle()).await {
+                    () = engine.clock.sleep_until(look_at) => match engine.live_row(session.handle()).await {
                         Ok(Some(row)) => look_at = row.expires_at(),
                         Ok(None) => return,
                         Err(_) => sleep(Duration::from_secs(1)).await,
@@ -280,5 +280,15 @@ impl Accepted {
     /// Whether this is the first time that it is asked.
     pub(crate) fn first_use(&self) -> bool {
         !self.used.load(Ordering::Relaxed) && !self.used.swap(true, Ordering::Relaxed)
+    }
+
+    /// Has the next use count as the first.
+    pub(crate) fn forget_use(&self) {
+        self.used.store(false, Ordering::Relaxed);
+    }
+
+    /// The session and the generation that the token belongs to.
+    pub(crate) fn place(&self) -> (SessionHandle, u32) {
+        (self.claims.handle, self.claims.generation)
     }
 }

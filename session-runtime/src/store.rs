@@ -34,8 +34,12 @@ use crate::{
 /// - **A row belongs to its handle.** An answer that arrives on a connection whose request was cancelled must not be taken for
 ///   the answer to the next one.
 ///
+/// A row that ends in a way that [shows its use](EndReason::shows_use) takes the one that it [replaces](Row::replaces) along in
+/// the same step, which ends as [`EndReason::Replaced`], and so on: the client has moved on from all of them.
+///
 /// Ends of sessions are published in the order in which they happened through [`revocations`](Self::revocations), with a
-/// cursor, so that a node that was away misses none.
+/// cursor, so that a node that was away misses none. The count behind the cursor survives what the store survives; a node
+/// that is answered with an earlier cursor than its own reads from the beginning.
 pub trait SessionStore: Send + Sync + 'static {
     /// The clock that the store keeps time by, if it lives in this process. For any other store the default is right: the
     /// system's clock is read between two calls, and its difference to the store's is measured.
@@ -43,12 +47,16 @@ pub trait SessionStore: Send + Sync + 'static {
         None
     }
 
-    /// Whether the sessions end with the process. If not, the keys must be given, for they must outlive it too.
-    fn is_ephemeral(&self) -> bool {
-        false
+    /// When the store was made, if its sessions end with it. Then no access token of a session made before is accepted, even
+    /// if the keys are the same as those of an earlier process. A store that outlives the process keeps the default; it needs
+    /// keys that outlive it too.
+    fn born_at(&self) -> Option<Timestamp> {
+        None
     }
 
     /// Inserts a session unless its handle is taken, and ends the user's oldest ones beyond the limit in the same step.
+    ///
+    /// The session that it [replaces](NewRow::replaces) does not count towards the limit and is not ended by it.
     ///
     /// A session's `created_at` is later than the time of every [`revoke_all`](Self::revoke_all) of its user that came before.
     fn create(&self, new: NewRow) -> impl Future<Output = Result<Creation, StoreError>> + Send;
@@ -156,6 +164,8 @@ pub struct Batch {
     pub revocations: Vec<Revocation>,
     /// The cursor to go on from.
     pub next: Cursor,
+    /// Whether there are more to be had at once. Until there are none, a node counts as behind.
+    pub more: bool,
     /// The store's time.
     pub now: Timestamp,
 }

@@ -10,7 +10,7 @@ use std::{
 };
 
 use session_runtime::{
-    Clock, MemoryStore, SessionHandle, SessionStore, StoreError,
+    Clock, MemoryStore, SessionHandle, SessionStore, StoreError, Timestamp,
     store::{Batch, Change, Changed, Creation, Cursor, EndReason, Exchange, NewRow, Purge, Rotation, Row},
 };
 
@@ -163,8 +163,8 @@ impl SessionStore for ObservedStore {
         self.inner.clock()
     }
 
-    fn is_ephemeral(&self) -> bool {
-        self.is_ephemeral
+    fn born_at(&self) -> Option<Timestamp> {
+        self.inner.born_at().filter(|_| self.is_ephemeral)
     }
 
     async fn create(&self, mut new: NewRow) -> Result<Creation, StoreError> {

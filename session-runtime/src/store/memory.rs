@@ -34,6 +34,7 @@ pub struct MemoryStore(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     clock: Clock,
+    born_at: Timestamp,
     rows: DashMap<SessionHandle, Box<Row>>,
     users: DashMap<Arc<str>, Handles>,
     /// Until when the sessions of a user were revoked as a whole; kept as long as an access token may live.
@@ -51,6 +52,7 @@ impl MemoryStore {
     /// An empty store that keeps time by `clock`; the whole session system then does.
     pub fn with_clock(clock: Clock) -> Self {
         Self(Arc::new(Inner {
+            born_at: clock.now(),
             clock,
             rows: DashMap::new(),
             users: DashMap::new(),
@@ -82,8 +84,8 @@ impl SessionStore for MemoryStore {
         Some(self.0.clock.clone())
     }
 
-    fn is_ephemeral(&self) -> bool {
-        true
+    fn born_at(&self) -> Option<Timestamp> {
+        Some(self.0.born_at)
     }
 
     async fn create(&self, new: NewRow) -> Result<Creation, StoreError> {
@@ -145,7 +147,7 @@ impl SessionStore for MemoryStore {
         // A time-out is the answer "none so far".
         let _ = timeout(wait, last.wait_for(|last| *last > after)).await;
         let (revocations, next) = self.0.feed.after(after);
-        Ok(Batch { revocations, next, now: self.0.clock.now() })
+        Ok(Batch { revocations, next, more: false, now: self.0.clock.now() })
     }
 }
 
@@ -158,7 +160,7 @@ impl Inner {
             return Creation::HandleTaken;
         }
         if let Some(limit) = new.limit
-            && !self.make_room(handles.as_slice(), limit, now)
+            && !self.make_room(handles.as_slice(), new.replaces, limit, now)
         {
             return Creation::LimitReached;
         }
@@ -169,14 +171,22 @@ impl Inner {
         row.user = Arc::clone(handles.key());
         vacant.insert(Box::new(row.clone()));
         handles.push(row.handle);
-        lock(&self.due).push(row.expires_at(), row.handle);
+        lock(&self.due).push(row.expires_at(), now, row.handle);
         Creation::Created(row)
     }
 
-    /// Whether the user may have one more session, if need be at the expense of the oldest.
-    fn make_room(&self, handles: &[SessionHandle], limit: SessionLimit, now: Timestamp) -> bool {
-        let is_live = |handle: &&SessionHandle| self.rows.get(*handle).is_some_and(|row| row.is_live(now));
-        let live: Vec<_> = handles.iter().filter(is_live).collect();
+    /// Whether the user may have one more session, if need be at the expense of the oldest. The one that is being replaced
+    /// does not count: it ends by itself, but not before the new one is used.
+    fn make_room(
+        &self,
+        handles: &[SessionHandle],
+        replaced: Option<SessionHandle>,
+        limit: SessionLimit,
+        now: Timestamp,
+    ) -> bool {
+        let is_live = |handle: &SessionHandle| self.rows.get(handle).is_some_and(|row| row.is_live(now));
+        let counts = |handle: &&SessionHandle| Some(**handle) != replaced && is_live(handle);
+        let live: Vec<_> = handles.iter().filter(counts).collect();
         let surplus = (live.len() + 1).saturating_sub(limit.max as usize);
         if surplus > 0 && limit.beyond == BeyondLimit::Refuse {
             return false;
@@ -226,14 +236,29 @@ impl Inner {
         }
     }
 
+    /// Ends a session, and those that it replaces if the end shows that it was in use. Returns whether it was live.
     fn end(&self, handle: SessionHandle, reason: EndReason, now: Timestamp) -> bool {
-        self.rows.get_mut(&handle).is_some_and(|mut row| {
-            let ended = row.end(reason, now);
-            if ended {
-                self.publish_end(&row);
-            }
-            ended
-        })
+        let (ended, mut replaced) = self.end_one(handle, reason, now);
+        while let Some(handle) = replaced {
+            (_, replaced) = self.end_one(handle, EndReason::Replaced, now);
+        }
+        ended
+    }
+
+    /// Ends a session. Returns whether it was live, and which one ends with it.
+    fn end_one(
+        &self,
+        handle: SessionHandle,
+        reason: EndReason,
+        now: Timestamp,
+    ) -> (bool, Option<SessionHandle>) {
+        let Some(mut row) = self.rows.get_mut(&handle) else { return (false, None) };
+        let ended = row.end(reason, now);
+        if ended {
+            self.publish_end(&row);
+        }
+        let replaced = if reason.shows_use() { row.replaces.take() } else { None };
+        (ended, replaced.map(|replaced| *replaced))
     }
 
     /// Tells the feed of a row that just ended, while the row is locked: so ends are published in their order.
@@ -243,7 +268,7 @@ impl Inner {
             ended.at,
             Revocation::Session { handle: row.handle, user: Arc::clone(&row.user), ended },
         );
-        lock(&self.due).push(ended.at, row.handle);
+        lock(&self.due).push(ended.at, ended.at, row.handle);
     }
 
     fn revoke_all(
@@ -285,7 +310,7 @@ impl Inner {
                 }
             } else if let Some(row) = self.rows.get(&handle) {
                 let due = row.ended.as_ref().map_or(row.expires_at(), |ended| ended.at.after(retention));
-                lock(&self.due).push(due, handle);
+                lock(&self.due).push(due, now, handle);
             }
         }
         self.marks.retain(|_, made_by| made_by.after(retention) > now);
@@ -343,13 +368,19 @@ impl Default for Handles {
 }
 
 /// When which row is to be looked at by the purge, by the minute. Rows that live longer then are put back for later.
+///
+/// None is put off for longer than [`Due::HORIZON`], so that the handles of rows that ended long before their time don't pile
+/// up.
 #[derive(Debug, Default)]
 struct Due(BTreeMap<u64, Vec<SessionHandle>>);
 
 impl Due {
-    fn push(&mut self, at: Timestamp, handle: SessionHandle) {
+    const HORIZON: Duration = Duration::from_secs(60 * 60);
+
+    fn push(&mut self, at: Timestamp, now: Timestamp, handle: SessionHandle) {
         // Rounded up: at the end of its minute the row is dead.
-        self.0.entry(at.as_secs() / 60 + 1).or_default().push(handle);
+        let minute = at.min(now.after(Self::HORIZON)).as_secs() / 60 + 1;
+        self.0.entry(minute).or_default().push(handle);
     }
 
     /// Up to `limit` handles that are due, and whether there are more.

@@ -15,7 +15,7 @@ use std::{cell::Cell, fmt, ops::Deref, time::Duration};
 use base64::prelude::{BASE64_URL_SAFE_NO_PAD as BASE64URL, Engine as _};
 use serde::{
     Deserialize, Deserializer, Serialize, Serializer,
-    de::{self, MapAccess, Visitor},
+    de::{self, DeserializeOwned, MapAccess, Visitor},
     ser::SerializeMap,
 };
 use serde_json::{Map, Value};
@@ -28,7 +28,10 @@ pub const MAX_LEN: usize = 4096;
 
 /// The longest access token that is made, in bytes: a cookie's name and value may have 4096 together (RFC 6265bis §5.6),
 /// and 64 are left for the name.
-pub const MAX_MINTED_LEN: usize = MAX_LEN - 64;
+pub const MAX_MINTED_LEN: usize = MAX_LEN - MAX_COOKIE_NAME_LEN;
+
+/// The longest name of a cookie that holds an access token, in bytes.
+pub const MAX_COOKIE_NAME_LEN: usize = 64;
 
 /// The tenant of a session that names none.
 pub const DEFAULT_TENANT: &str = "public";
@@ -87,10 +90,14 @@ pub fn verify(
 /// Whether `token` has the form of an access token of ours, without saying that it is valid.
 ///
 /// What is not may be meant for somebody else, such as an API key in `Authorization`, and is best ignored. Costs one
-/// comparison for a token under a live key; otherwise the header is decoded, and its `typ` must be `at+jwt`.
+/// comparison for a token under a live key; otherwise it is decoded: its `typ` must be `at+jwt`, as that of other issuers'
+/// tokens may be too (RFC 9068), and it must name a session.
 pub fn looks_like_ours(keys: &Keys, token: &str, now: Timestamp) -> bool {
     Segments::of(token).is_some_and(|segments| {
-        keys.know(segments.header, now) || (has_token_alphabet(token) && declares_our_type(segments.header))
+        keys.know(segments.header, now)
+            || (has_token_alphabet(token)
+                && declares_our_type(segments.header)
+                && names_a_session(segments.payload))
     })
 }
 
@@ -355,10 +362,22 @@ fn declares_our_type(header: &str) -> bool {
     struct Header {
         typ: String,
     }
-    let json = BASE64URL.decode(header).unwrap_or_default();
+    decode_object::<Header>(header).is_some_and(|header| header.typ == "at+jwt")
+}
+
+fn names_a_session(payload: &str) -> bool {
+    #[derive(Deserialize)]
+    struct Payload {
+        #[serde(rename = "sessionHandle")]
+        _handle: SessionHandle,
+    }
+    decode_object::<Payload>(payload).is_some()
+}
+
+fn decode_object<T: DeserializeOwned>(segment: &str) -> Option<T> {
+    let json = BASE64URL.decode(segment).ok()?;
     // Only an object: a struct would be read from an array too.
-    json.first() == Some(&b'{')
-        && serde_json::from_slice::<Header>(&json).is_ok_and(|header| header.typ == "at+jwt")
+    (json.first() == Some(&b'{')).then(|| serde_json::from_slice(&json).ok()).flatten()
 }
 
 impl Serialize for AccessClaims {

@@ -1,12 +1,13 @@
 //! The two session cookies: reading them off a request, setting and removing them (RFC 6265bis).
 
-use std::time::Duration;
+use std::{iter, time::Duration};
 
 use ::cookie::{
     Cookie,
     time::{self, OffsetDateTime},
 };
 use axum::http::{HeaderMap, HeaderValue, header::COOKIE};
+use memchr::memchr;
 
 use super::TransportError;
 
@@ -264,10 +265,21 @@ pub(crate) fn values<'a>(headers: &'a HeaderMap, name: &'a str) -> impl Iterator
     headers
         .get_all(COOKIE)
         .iter()
-        .flat_map(|header| header.as_bytes().split(|&byte| byte == b';'))
+        .flat_map(|header| split(header.as_bytes()))
         .filter_map(move |cookie| trim(cookie).strip_prefix(name.as_bytes())?.strip_prefix(b"="))
         .filter(|value| value.is_ascii())
         .filter_map(|value| str::from_utf8(value).ok())
+}
+
+/// The pieces of one `Cookie` header.
+fn split(header: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = Some(header);
+    iter::from_fn(move || {
+        let bytes = rest?;
+        let Some(end) = memchr(b';', bytes) else { return rest.take() };
+        rest = Some(&bytes[end + 1..]);
+        Some(&bytes[..end])
+    })
 }
 
 /// What makes one cookie: a browser replaces a cookie only by one that agrees in all three.

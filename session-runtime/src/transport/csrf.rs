@@ -6,7 +6,7 @@ use std::{fmt, net::Ipv6Addr, str::FromStr};
 
 use axum::http::{
     HeaderMap, HeaderName, Method, Uri,
-    header::{HOST, ORIGIN},
+    header::{HOST, ORIGIN, UPGRADE},
 };
 
 use super::{cookie::SameSite, header};
@@ -22,7 +22,8 @@ const CUSTOM_HEADERS: [HeaderName; 5] =
 /// How requests that another site's page caused are told from the application's own.
 ///
 /// Asked only where the session came by cookie and the method is unsafe, that is, not `GET`, `HEAD`,
-/// `OPTIONS` or `TRACE` (RFC 9110, section 9.2.1). So a handler of `GET` must not change anything.
+/// `OPTIONS` or `TRACE` (RFC 9110, section 9.2.1). So a handler of `GET` must not change anything. The opening of a WebSocket
+/// is judged as in [`FetchMetadata`](Self::FetchMetadata) by every mode but [`None`](Self::None).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub enum CsrfMode {
     /// By what the browser says of the request's origin; the default. Needs nothing of the client.
@@ -91,6 +92,11 @@ pub(crate) enum Verdict {
 /// Reads only what a browser doesn't let pages forge, and never a forwarded header. `uri` counts for its
 /// authority, which HTTP/2 has in the place of `Host`.
 pub(crate) fn check(config: &CsrfConfig, method: &Method, headers: &HeaderMap, uri: &Uri) -> Verdict {
+    if opens_websocket(headers) {
+        // Browsers let any page open one, with cookies and without CORS, and no page can add a header to it.
+        let passes = config.mode == CsrfMode::None || passes_fetch_metadata(config, headers, uri);
+        return if passes { Verdict::Pass } else { Verdict::Refuse };
+    }
     if is_safe(method) {
         return Verdict::Pass;
     }
@@ -203,6 +209,13 @@ enum Said<'a> {
 
 fn is_safe(method: &Method) -> bool {
     matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS | Method::TRACE)
+}
+
+/// Whether the request is an opening handshake (RFC 6455, section 4.1), as far as that can be done with a safe method.
+fn opens_websocket(headers: &HeaderMap) -> bool {
+    let protocols =
+        headers.get_all(UPGRADE).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
+    protocols.map(<[u8]>::trim_ascii).any(|protocol| protocol.eq_ignore_ascii_case(b"websocket"))
 }
 
 fn passes_fetch_metadata(config: &CsrfConfig, headers: &HeaderMap, uri: &Uri) -> bool {

@@ -3,7 +3,8 @@
 use axum::http::{
     HeaderMap, HeaderName, HeaderValue,
     header::{
-        ACCESS_CONTROL_EXPOSE_HEADERS, AUTHORIZATION, AsHeaderName, CACHE_CONTROL, InvalidHeaderValue, VARY,
+        ACCESS_CONTROL_EXPOSE_HEADERS, AUTHORIZATION, AsHeaderName, CACHE_CONTROL, Entry, InvalidHeaderValue,
+        VARY,
     },
 };
 
@@ -99,14 +100,21 @@ pub(crate) fn expose<'a>(headers: &mut HeaderMap, names: impl IntoIterator<Item 
 ///
 /// Adds what `Vary` does not list yet; does nothing beside `*`, which covers everything.
 pub(crate) fn vary(headers: &mut HeaderMap) {
-    let listed = |name| headers.get_all(VARY).iter().any(|value| lists(value.as_bytes(), name));
+    let mut present = match headers.entry(VARY) {
+        Entry::Occupied(present) => present,
+        Entry::Vacant(vacant) => {
+            vacant.insert(HeaderValue::from_static("Cookie, Authorization"));
+            return;
+        }
+    };
+    let listed = |name| present.iter().any(|value| lists(value.as_bytes(), name));
     let missing = match (listed("*"), listed("cookie"), listed("authorization")) {
         (true, _, _) | (_, true, true) => return,
         (_, false, false) => "Cookie, Authorization",
         (_, false, true) => "Cookie",
         (_, true, false) => "Authorization",
     };
-    headers.append(VARY, HeaderValue::from_static(missing));
+    present.append(HeaderValue::from_static(missing));
 }
 
 /// Keeps the response out of every cache (RFC 9111, section 5.2.2.5), whatever its handler said.
