@@ -145,6 +145,20 @@ async fn a_login_whose_store_fails_makes_no_session_and_keeps_the_old_one() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_random_generator_that_repeats_itself_overwrites_no_session() {
+    let world = World::new().await;
+    let mut client = world.login("alice").await;
+    let row = world.store.row(client.handle()).await;
+    world.store.repeat_handle(client.handle());
+    let refused = world.browser().login("mallory").await;
+    refused.assert_refused(500, "misconfigured").assert_keeps_tokens();
+    assert_eq!(world.store.row(client.handle()).await, row);
+    assert_eq!(client.get("/me").await.json()["user"], "alice");
+    client.logout().await.assert_ok();
+    world.browser().login("mallory").await.assert_refused(500, "misconfigured");
+}
+
+#[tokio::test(start_paused = true)]
 async fn claims_that_no_token_can_carry_leave_no_session() {
     let world = World::new().await;
     let huge = "x".repeat(4000);

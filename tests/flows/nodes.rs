@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use serde_json::Value;
-use session_runtime::{Clock, SessionsBuilder, WhenBehind};
+use session_runtime::{Clock, EventKind, SessionsBuilder, WhenBehind};
 
 use crate::{
     client::Client,
     store::{Fault, ObservedStore, Operation},
-    world::{ACCESS, BEGINNING, KEYS, MS, World},
+    world::{ACCESS, BEGINNING, KEYS, MS, World, next_event},
 };
 
 const BOUND: Duration = Duration::from_secs(10);
@@ -175,11 +175,7 @@ async fn a_theft_found_on_one_node_is_told_on_every_node() {
     let mut events = there.sessions.events();
     let (victim, mut thief) = crate::promises::victim_and_thief(&here, "theft-nodes").await;
     thief.refresh().await.assert_refused(401, "token_theft");
-    loop {
-        if let session_runtime::EventKind::Theft { .. } = events.next().await.unwrap().kind {
-            break;
-        }
-    }
+    next_event(&mut events, |kind| matches!(kind, EventKind::Theft { .. })).await;
     sent_to(&there, &victim).get("/me").await.assert_refused(401, "unauthorised");
 }
 

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use session_runtime::{
-    BeyondLimit, BuildError, Clock, CsrfMode, MemoryStore, SameSite, Sessions, SessionsBuilder, WhenBehind,
+    BeyondLimit, BuildError, Clock, CsrfMode, KeyRing, MemoryStore, SameSite, Sessions, SessionsBuilder,
+    WhenBehind,
 };
 
 use crate::{
@@ -13,7 +14,7 @@ use crate::{
 };
 
 fn settings() -> SessionsBuilder {
-    Sessions::builder(MemoryStore::new()).routes(&ROUTES)
+    Sessions::builder(MemoryStore::new()).key_ring(KeyRing::random()).routes(&ROUTES)
 }
 
 async fn problems(builder: SessionsBuilder) -> Vec<String> {
@@ -126,7 +127,7 @@ async fn cookie_prefixes_are_held_to_their_rules() {
 
 #[tokio::test]
 async fn a_missing_refresh_path_is_told_with_the_remedy() {
-    let problems = problems(Sessions::builder(MemoryStore::new())).await;
+    let problems = problems(Sessions::builder(MemoryStore::new()).key_ring(KeyRing::random())).await;
     assert_eq!(problems.len(), 1);
     assert!(problems[0].contains(".routes(&ROUTES)") && problems[0].contains(".refresh_path("));
 }

@@ -66,6 +66,8 @@ pub(crate) struct ObservedStore {
 #[derive(Default)]
 struct State {
     calls: HashMap<Operation, usize>,
+    /// The handle that every new session is given.
+    repeated: Option<SessionHandle>,
     faults: HashMap<Operation, Fault>,
 }
 
@@ -86,6 +88,11 @@ impl ObservedStore {
 
     pub(crate) fn break_down(&self, operation: Operation, fault: Fault) {
         self.state().faults.insert(operation, fault);
+    }
+
+    /// Gives every new session this handle, as a broken random generator would.
+    pub(crate) fn repeat_handle(&self, handle: SessionHandle) {
+        self.state().repeated = Some(handle);
     }
 
     pub(crate) fn mend(&self) {
@@ -160,7 +167,8 @@ impl SessionStore for ObservedStore {
         self.inner.born_at().filter(|_| self.is_ephemeral)
     }
 
-    async fn create(&self, new: NewRow) -> Result<Creation, StoreError> {
+    async fn create(&self, mut new: NewRow) -> Result<Creation, StoreError> {
+        new.handle = self.state().repeated.unwrap_or(new.handle);
         self.pass(Operation::Create, self.inner.create(new)).await
     }
 
