@@ -34,18 +34,18 @@ use crate::{
     claims::{ClaimFailure, Requirement},
     clock::Timestamp,
     engine::{Client, Engine},
-    error::SessionError,
-    exchange::Refusal,
+    error::{SessionError, StoreError},
+    exchange::{Refreshed, Refusal},
     handle::SessionHandle,
     revocation::Standing,
     route::{
-        Endpoint, GuardOptions,
+        Endpoint, GuardOptions, TheftHook,
         kind::{Kind, RouteKind},
     },
     session::{Accepted, Login, Session},
     sessions::Sessions,
     store::{EndReason, Fingerprint, Origin, Row},
-    token::derived,
+    token::{Opened, derived},
     transport::{
         Transport,
         csrf::{self, Verdict},
@@ -84,22 +84,18 @@ where
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Response> {
         let sessions = Sessions::from_ref(state);
         // What few requests need is boxed, here and in `apply`: every request's future has room for its longest way.
-        let Passage { outcome, finish } = match <E::Kind as Kind>::KIND {
+        let Passage { outcome, mut finish } = match <E::Kind as Kind>::KIND {
             RouteKind::Protected | RouteKind::Optional | RouteKind::Logout | RouteKind::Public => {
                 let is_logout = <E::Kind as Kind>::KIND == RouteKind::Logout;
                 admit(&sessions, parts, &E::GUARD, E::requirements(), is_logout).await
             }
             RouteKind::Login => receive(&sessions, parts, TypeId::of::<E>()),
-            RouteKind::Refresh => Box::pin(exchange(&sessions, parts, TypeId::of::<E>())).await,
-        };
-        if let Outcome::Refused(SessionError::TokenTheft { user_id, session_handle, kind }) = &outcome
-            && let Some(hook) = E::on_theft()
-        {
-            let theft = Theft { user_id: Arc::clone(user_id), session_handle: *session_handle, kind: *kind };
-            // A task of its own, so that a thief who hangs up does not silence the alarm.
-            if let Ok(Some(answer)) = tokio::spawn(hook(theft)).await {
-                return Err(Box::pin(finish.apply(answer)).await);
+            RouteKind::Refresh => {
+                Box::pin(exchange(&sessions, parts, TypeId::of::<E>(), E::on_theft())).await
             }
+        };
+        if let Some(answer) = finish.instead.take() {
+            return Err(Box::pin(finish.apply(*answer)).await);
         }
         match A::take(outcome) {
             Ok(argument) => Ok(Self { argument, finish, endpoint: PhantomData }),
@@ -228,7 +224,12 @@ fn receive(sessions: &Sessions, parts: &Parts, endpoint: TypeId) -> Passage {
 }
 
 /// Exchanges a refresh token, before the handler runs.
-async fn exchange(sessions: &Sessions, parts: &Parts, endpoint: TypeId) -> Passage {
+async fn exchange(
+    sessions: &Sessions,
+    parts: &Parts,
+    endpoint: TypeId,
+    on_theft: Option<TheftHook>,
+) -> Passage {
     let engine = sessions.engine();
     if let Err(error) = check_placement(engine, parts, endpoint, true) {
         return refused(sessions, engine.config.transport, parts, error.into());
@@ -244,7 +245,8 @@ async fn exchange(sessions: &Sessions, parts: &Parts, endpoint: TypeId) -> Passa
         Err((transport, refusal)) => return refused_in_full(transport, refusal),
     };
     let by = fingerprints(engine, &parts.headers);
-    match sessions.exchange(found.token, by).await {
+    let (exchanged, instead) = exchange_watched(sessions, found.token, by, on_theft).await;
+    match exchanged {
         Ok(refreshed) => {
             let tokens = refreshed.tokens.clone();
             let session = Session::new(sessions.clone(), Arc::clone(&tokens.accepted));
@@ -257,8 +259,40 @@ async fn exchange(sessions: &Sessions, parts: &Parts, endpoint: TypeId) -> Passa
             };
             Passage { outcome: Outcome::Session(session), finish }
         }
-        Err(refusal) => refused_in_full(found.transport, refusal),
+        Err(refusal) => {
+            let Passage { outcome, finish } = refused_in_full(found.transport, refusal);
+            Passage { outcome, finish: Finish { instead: instead.map(Box::new), ..finish } }
+        }
     }
+}
+
+/// Exchanges a refresh token and, where that shows a theft, tells the function named by `on_theft`, which may answer.
+///
+/// Both go on when nobody waits for them any more, so that a thief who hangs up does not silence the alarm.
+async fn exchange_watched(
+    sessions: &Sessions,
+    token: Opened,
+    by: Arc<[Fingerprint]>,
+    on_theft: Option<TheftHook>,
+) -> (Result<Arc<Refreshed>, Refusal>, Option<Response>) {
+    let Some(on_theft) = on_theft else { return (sessions.exchange(token, by).await, None) };
+    let sessions = sessions.clone();
+    let watch = tokio::spawn(async move {
+        let exchanged = sessions.exchange(token, by).await;
+        let Err(Refusal { error: SessionError::TokenTheft { user_id, session_handle, kind }, .. }) =
+            &exchanged
+        else {
+            return (exchanged, None);
+        };
+        let theft = Theft { user_id: Arc::clone(user_id), session_handle: *session_handle, kind: *kind };
+        // A task of its own, so that an alarm that panics costs its own answer only.
+        let answer = tokio::spawn(on_theft(theft)).await.ok().flatten();
+        (exchanged, answer)
+    });
+    watch.await.unwrap_or_else(|_| {
+        let cut_short = StoreError::new("the exchange of a refresh token was cut short");
+        (Err(Refusal::keeping(cut_short.into())), None)
+    })
 }
 
 /// A request that is not served. Where its session is known to be over, the tokens that named it are cleared.

@@ -149,6 +149,21 @@ async fn a_login_beyond_the_limit_can_be_refused_instead() {
     world.browser().login("alice").await.assert_ok();
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_session_that_a_login_replaces_does_not_count_to_the_limit() {
+    for beyond in [BeyondLimit::EvictOldest, BeyondLimit::Refuse] {
+        let world = World::with(|settings| settings.max_sessions_per_user(1, beyond)).await;
+        let mut client = world.login("alice").await;
+        let mut before = client.clone();
+        client.login("alice").await.assert_ok();
+        before.get("/me").await.assert_ok();
+        let old = before.handle();
+        client.get("/me").await.assert_ok();
+        world.until_ended(old).await;
+        assert_eq!(world.sessions.list("alice").await.unwrap().len(), 1);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_limit_holds_under_parallel_logins() {
     for beyond in [BeyondLimit::EvictOldest, BeyondLimit::Refuse] {

@@ -1,6 +1,7 @@
 //! What every user of a session SDK expects: create, verify, refresh, theft, revoke, data and claims, anti-CSRF.
 
 use axum::http::Method;
+use futures_util::FutureExt as _;
 use serde_json::{Value, json};
 use session_runtime::{
     CsrfMode, EventKind, Grace, NewSession, SessionError, SessionHandle, Sessions, TheftKind,
@@ -458,4 +459,16 @@ async fn without_a_csrf_defence_nothing_is_asked_and_no_token_is_sent() {
 #[test]
 fn the_grace_of_these_tests_is_the_default() {
     assert_eq!(Grace::default().window(), G);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_thief_who_hangs_up_does_not_silence_the_hook() {
+    let world = World::new().await;
+    let (victim, mut thief) = victim_and_thief(&world, "theft-hung-up").await;
+    {
+        let mut refresh = Box::pin(thief.refresh());
+        assert!((&mut refresh).now_or_never().is_none());
+    }
+    world.until_ended(victim.handle()).await;
+    world.until(async || ALARMS.lock().unwrap().iter().any(|(user, _)| user == "theft-hung-up")).await;
 }

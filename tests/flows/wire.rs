@@ -56,9 +56,13 @@ async fn the_authorization_header_wins_over_the_cookie() {
 async fn an_authorization_that_is_not_ours_is_ignored() {
     let world = World::new().await;
     let alice = world.login("alice").await;
-    let foreign_jwt = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiJtYWxsb3J5In0.c2lnbmF0dXJl";
-    for foreign in ["Basic YWxpY2U6c2VjcmV0", "Bearer sk-live-1234567890", &format!("Bearer {foreign_jwt}")] {
-        let foreign = ("authorization", foreign.to_owned());
+    let jwt = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiJtYWxsb3J5In0.c2lnbmF0dXJl";
+    // Another issuer's access token in the same profile (RFC 9068).
+    let at_jwt =
+        "eyJ0eXAiOiJhdCtqd3QiLCJhbGciOiJFUzI1NiIsImtpZCI6IjEifQ.eyJzdWIiOiJtYWxsb3J5In0.c2lnbmF0dXJl";
+    let others = ["Basic YWxpY2U6c2VjcmV0", "Bearer sk-live-1234567890"].map(str::to_owned);
+    for foreign in others.into_iter().chain([jwt, at_jwt].map(|token| format!("Bearer {token}"))) {
+        let foreign = ("authorization", foreign);
         let with_cookie = [foreign.clone(), cookies(&[(ACCESS_COOKIE, &alice.access_token())])];
         assert_eq!(get_me(&world, &with_cookie).await.assert_ok().json()["user"], "alice");
         get_me(&world, &[foreign]).await.assert_refused(401, "unauthorised").assert_keeps_tokens();

@@ -30,6 +30,8 @@ pub struct Finish {
     pub(super) clear: bool,
     pub(super) clear_other: bool,
     pub(super) expire_older: bool,
+    /// The answer that takes the place of the handler's.
+    pub(super) instead: Option<Box<Response>>,
 }
 
 pub(super) enum Work {
@@ -52,6 +54,7 @@ impl Finish {
             clear: false,
             clear_other: false,
             expire_older: false,
+            instead: None,
         }
     }
 
