@@ -535,3 +535,30 @@ async fn two_bearer_tokens_are_none() {
     request.headers_mut().append(AUTHORIZATION, HeaderValue::from_static("Basic YWxpY2U6c2VjcmV0"));
     send(&world.app, request).await.assert_ok();
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_websocket_is_opened_for_the_applications_own_pages_only() {
+    let world = World::new().await;
+    let client = world.login("alice").await.with("upgrade", "websocket").with("host", "example.com");
+    let from = |site: &str, origin: &str| client.clone().with("sec-fetch-site", site).with("origin", origin);
+    from("same-origin", "https://example.com").get("/me").await.assert_ok();
+    let refused = from("same-site", "https://evil.example.com").get("/me").await;
+    refused.assert_refused(403, "csrf").assert_keeps_tokens();
+    let refused = from("cross-site", "https://evil.example").get("/me").await;
+    refused.assert_refused(403, "csrf").assert_keeps_tokens();
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_hundreds_of_cookies_of_one_name_a_few_are_looked_at() {
+    let world = World::new().await;
+    let client = world.login("alice").await;
+    let good = client.access_token();
+    let forged = format!("{}AAAA", &good[..good.len() - 4]);
+    let cookies = |forged_first: usize| {
+        let junk = format!("sAccessToken={forged}; ").repeat(forged_first);
+        world.browser().with("cookie", &format!("{junk}sAccessToken={good}"))
+    };
+    cookies(7).get("/me").await.assert_ok();
+    cookies(8).get("/me").await.assert_refused(401, "try_refresh_token");
+    cookies(200).get("/me").await.assert_refused(401, "try_refresh_token");
+}
