@@ -17,10 +17,10 @@ use tokio::{
 };
 
 use crate::{
+    engine::Engine,
     error::StoreError,
     event::{Event, EventKind},
     handle::SessionHandle,
-    sessions::Core,
     store::{Cursor, Purge},
 };
 
@@ -35,48 +35,48 @@ const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(250);
 
 /// Takes in what the feed holds already, then starts the tasks.
 pub(crate) async fn start(
-    core: &Arc<Core>,
+    engine: &Arc<Engine>,
     used: mpsc::Receiver<(SessionHandle, u32)>,
 ) -> Result<(), StoreError> {
     let mut cursor = Cursor::default();
     loop {
-        let batch = core.unattended(core.store.revocations(cursor, Duration::ZERO)).await?;
-        core.clock.adjust(batch.now);
-        batch.revocations.iter().for_each(|revocation| core.revoked.insert(revocation));
+        let batch = engine.unattended(engine.store.revocations(cursor, Duration::ZERO)).await?;
+        engine.clock.adjust(batch.now);
+        batch.revocations.iter().for_each(|revocation| engine.revoked.insert(revocation));
         cursor = batch.next;
         if !batch.more {
             break;
         }
     }
-    core.revoked.heard();
-    tokio::spawn(follow_feed(Arc::downgrade(core), cursor));
-    tokio::spawn(tell_uses(Arc::downgrade(core), used));
-    tokio::spawn(purge(Arc::downgrade(core)));
+    engine.revoked.heard();
+    tokio::spawn(follow_feed(Arc::downgrade(engine), cursor));
+    tokio::spawn(tell_uses(Arc::downgrade(engine), used));
+    tokio::spawn(purge(Arc::downgrade(engine)));
     Ok(())
 }
 
-async fn follow_feed(core: Weak<Core>, mut cursor: Cursor) {
-    while let Some(alive) = core.upgrade() {
+async fn follow_feed(engine: Weak<Engine>, mut cursor: Cursor) {
+    while let Some(alive) = engine.upgrade() {
         // So often that a feed without news is not taken for one that is behind.
         let wait = FEED_WAIT.min(alive.config.feed_bound / 3);
         let (store, patience) = (Arc::clone(&alive.store), wait.saturating_add(alive.config.store_timeout));
         drop(alive);
         let batch = unattended(store.revocations(cursor, wait), patience).await;
-        let Some(core) = core.upgrade() else { return };
+        let Some(engine) = engine.upgrade() else { return };
         match batch {
             Ok(batch) => {
-                core.clock.adjust(batch.now);
-                batch.revocations.iter().for_each(|revocation| core.take_end(revocation));
+                engine.clock.adjust(batch.now);
+                batch.revocations.iter().for_each(|revocation| engine.take_end(revocation));
                 let restarted = batch.next < cursor;
                 cursor = if restarted { Cursor::default() } else { batch.next };
                 if restarted {
                     tracing::warn!("the feed of revocations counts from the beginning; reading all of it");
                 } else if !batch.more {
-                    core.revoked.heard();
+                    engine.revoked.heard();
                 }
             }
             Err(error) => {
-                let behind = core.revoked.behind();
+                let behind = engine.revoked.behind();
                 tracing::warn!(%error, ?behind, "the feed of revocations is interrupted");
                 sleep(PAUSE_AFTER_FAILURE).await;
             }
@@ -84,7 +84,7 @@ async fn follow_feed(core: Weak<Core>, mut cursor: Cursor) {
     }
 }
 
-async fn tell_uses(core: Weak<Core>, mut used: mpsc::Receiver<(SessionHandle, u32)>) {
+async fn tell_uses(engine: Weak<Engine>, mut used: mpsc::Receiver<(SessionHandle, u32)>) {
     let mut batch = Vec::with_capacity(CONFIRM_BATCH);
     // Ends when the system, which holds the sender, is gone.
     while used.recv_many(&mut batch, CONFIRM_BATCH).await > 0 {
@@ -93,28 +93,28 @@ async fn tell_uses(core: Weak<Core>, mut used: mpsc::Receiver<(SessionHandle, u3
         let distinct: Vec<_> = distinct.into_iter().collect();
         // A login's first use should be told, or the session that it replaces lives on until the next refresh.
         for _ in 0..CONFIRM_ATTEMPTS {
-            let Some(core) = core.upgrade() else { return };
-            match core.unattended(core.store.confirm(distinct.clone())).await {
+            let Some(engine) = engine.upgrade() else { return };
+            match engine.unattended(engine.store.confirm(distinct.clone())).await {
                 Ok(()) => break,
                 Err(error) => tracing::warn!(%error, "the store could not be told which tokens are in use"),
             }
-            drop(core);
+            drop(engine);
             sleep(PAUSE_AFTER_FAILURE).await;
         }
     }
 }
 
-async fn purge(core: Weak<Core>) {
-    while let Some(alive) = core.upgrade() {
+async fn purge(engine: Weak<Engine>) {
+    while let Some(alive) = engine.upgrade() {
         let interval = alive.config.purge_interval;
         drop(alive);
         sleep(interval).await;
-        let Some(core) = core.upgrade() else { return };
-        core.purge().await;
+        let Some(engine) = engine.upgrade() else { return };
+        engine.purge().await;
     }
 }
 
-impl Core {
+impl Engine {
     /// Deletes what expired, batch by batch.
     async fn purge(&self) {
         self.revoked.forget(self.clock.now());

@@ -334,6 +334,12 @@ impl SessionsBuilder {
         self
     }
 
+    /// Paths that the cookies had before, such as that of a former refresh endpoint. Default: none. As with the domains.
+    pub fn older_cookie_paths<P: Into<String>>(mut self, paths: impl IntoIterator<Item = P>) -> Self {
+        self.cookies.older_paths = paths.into_iter().map(Into::into).collect();
+        self
+    }
+
     /// The `SameSite` of the cookies. Default: [`SameSite::Lax`].
     pub fn same_site(mut self, same_site: SameSite) -> Self {
         self.cookies.same_site = same_site;

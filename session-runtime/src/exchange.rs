@@ -9,10 +9,11 @@ use futures_util::{
 };
 
 use crate::{
+    engine::{self, Engine},
     error::{SessionError, StoreError},
     event::EventKind,
     rotation::{Decision, Link, TheftKind, Why},
-    sessions::{self, Core, Tokens},
+    sessions::Tokens,
     store::{EndReason, Exchange, Fingerprint, Rotation, Row},
     token::Opened,
 };
@@ -60,7 +61,7 @@ type Presentation = (Opened, Arc<[Fingerprint]>);
 #[derive(Debug, Default)]
 pub(crate) struct Flights(DashMap<Presentation, Shared<BoxFuture<'static, Outcome>>>);
 
-impl Core {
+impl Engine {
     /// Exchanges a refresh token whose first MAC was found right.
     ///
     /// Who presents the same token from the same client while its exchange is under way gets the same answer. The exchange goes
@@ -74,10 +75,10 @@ impl Core {
     }
 
     fn depart(self: &Arc<Self>, key: Presentation) -> Shared<BoxFuture<'static, Outcome>> {
-        let core = Arc::clone(self);
+        let engine = Arc::clone(self);
         let task = tokio::spawn(async move {
-            let landing = Landing { core: &core, key: &key };
-            let outcome = core.carry_out(&key.0, Arc::clone(&key.1)).await;
+            let landing = Landing { engine: &engine, key: &key };
+            let outcome = engine.carry_out(&key.0, Arc::clone(&key.1)).await;
             drop(landing);
             outcome
         });
@@ -89,12 +90,12 @@ impl Core {
 
     async fn carry_out(self: &Arc<Self>, token: &Opened, by: Arc<[Fingerprint]>) -> Outcome {
         let presented = Link { generation: token.generation(), parent: token.parent() };
-        let (core, proof) = (Arc::clone(self), *token);
-        let proves = move |salt: &crate::store::Salt| proof.proves(&core.keys, &salt.0);
+        let (engine, proof) = (Arc::clone(self), *token);
+        let proves = move |salt: &crate::store::Salt| proof.proves(&engine.keys, &salt.0);
         let exchange = Exchange::new(token.handle(), presented, self.config.grace, by, proves);
         let rotation = self.in_time(self.store.rotate(exchange)).await?;
         if rotation.row.as_ref().is_some_and(|row| row.handle != token.handle()) {
-            return Err(sessions::foreign_row().into());
+            return Err(engine::foreign_row().into());
         }
         self.tell_exchange(&rotation);
         match (&rotation.decision, &rotation.row) {
@@ -104,11 +105,11 @@ impl Core {
                 Err(theft(*kind, row))
             }
             (decision, Some(row)) => {
-                let Some(answer) = decision.answer() else { return Err(sessions::foreign_row().into()) };
+                let Some(answer) = decision.answer() else { return Err(engine::foreign_row().into()) };
                 let tokens = self.tokens(row, answer, rotation.now)?;
                 Ok(Arc::new(Refreshed { tokens }))
             }
-            _ => Err(sessions::foreign_row().into()),
+            _ => Err(engine::foreign_row().into()),
         }
     }
 
@@ -132,13 +133,13 @@ impl Core {
 
 /// Takes an exchange off the list, even if it panics.
 struct Landing<'a> {
-    core: &'a Core,
+    engine: &'a Engine,
     key: &'a Presentation,
 }
 
 impl Drop for Landing<'_> {
     fn drop(&mut self) {
-        self.core.flights.0.remove(self.key);
+        self.engine.flights.0.remove(self.key);
     }
 }
 

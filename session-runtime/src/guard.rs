@@ -8,40 +8,49 @@
 //!         ─► Finish: commit the login, end the session, write tokens ─► response
 //! ```
 
+mod argument;
+mod finish;
+mod presented;
 mod service;
+mod theft;
 
 use std::{any::TypeId, future::Future, marker::PhantomData, pin::Pin, sync::Arc};
 
 use axum::{
-    Json,
-    body::HttpBody as _,
     extract::{ConnectInfo, FromRef, FromRequestParts, OriginalUri},
-    http::{HeaderMap, StatusCode, header as http_header, request::Parts},
+    http::{HeaderMap, header as http_header, request::Parts},
     response::{IntoResponse, Response},
 };
-use serde_json::json;
 
+use self::{
+    argument::Outcome,
+    finish::{Finish, Work},
+    presented::{Presented, access_tokens, carries, find_refresh_token},
+};
+pub use self::{
+    argument::SessionArgument,
+    theft::{Theft, TheftAnswer, theft_answer},
+};
 use crate::{
     claims::{ClaimFailure, Requirement},
     clock::Timestamp,
-    error::{Refused, SessionError},
-    exchange::Refusal,
+    engine::{Client, Engine},
+    error::{SessionError, StoreError},
+    exchange::{Refreshed, Refusal},
     handle::SessionHandle,
     revocation::Standing,
-    rotation::TheftKind,
     route::{
-        Endpoint, GuardOptions,
+        Endpoint, GuardOptions, TheftHook,
         kind::{Kind, RouteKind},
     },
-    session::{Accepted, Changes, Login, Session, StagedLogin},
-    sessions::{Client, Core, NewSession, Sessions, Tokens},
+    session::{Accepted, Login, Session},
+    sessions::Sessions,
     store::{EndReason, Fingerprint, Origin, Row},
-    token::{Opened, derived, refresh},
+    token::{Opened, derived},
     transport::{
-        Change, CsrfMode, Issued, Outgoing, Transport, cookie,
+        Transport,
         csrf::{self, Verdict},
-        front_token,
-        header::{self, Bearer},
+        header,
     },
 };
 
@@ -76,108 +85,24 @@ where
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Response> {
         let sessions = Sessions::from_ref(state);
         // What few requests need is boxed, here and in `apply`: every request's future has room for its longest way.
-        let Passage { outcome, finish } = match <E::Kind as Kind>::KIND {
+        let Passage { outcome, mut finish } = match <E::Kind as Kind>::KIND {
             RouteKind::Protected | RouteKind::Optional | RouteKind::Logout | RouteKind::Public => {
                 let is_logout = <E::Kind as Kind>::KIND == RouteKind::Logout;
                 admit(&sessions, parts, &E::GUARD, E::requirements(), is_logout).await
             }
             RouteKind::Login => receive(&sessions, parts, TypeId::of::<E>()),
-            RouteKind::Refresh => Box::pin(exchange(&sessions, parts, TypeId::of::<E>())).await,
-        };
-        if let Outcome::Refused(SessionError::TokenTheft { user_id, session_handle, kind }) = &outcome
-            && let Some(hook) = E::on_theft()
-        {
-            let theft = Theft { user_id: Arc::clone(user_id), session_handle: *session_handle, kind: *kind };
-            // A task of its own, so that a thief who hangs up does not silence the alarm.
-            if let Ok(Some(answer)) = tokio::spawn(hook(theft)).await {
-                return Err(Box::pin(finish.apply(answer)).await);
+            RouteKind::Refresh => {
+                Box::pin(exchange(&sessions, parts, TypeId::of::<E>(), E::on_theft())).await
             }
+        };
+        if let Some(answer) = finish.instead.take() {
+            return Err(Box::pin(finish.apply(*answer)).await);
         }
         match A::take(outcome) {
             Ok(argument) => Ok(Self { argument, finish, endpoint: PhantomData }),
             Err(error) => Err(finish.refuse(&error)),
         }
     }
-}
-
-/// What a handler of kind `K` may take as its first argument.
-#[diagnostic::on_unimplemented(
-    message = "`{Self}` is not what this attribute gives to its handler",
-    label = "not a session",
-    note = "the first argument is `Session`, `Option<Session>` with `optional`, `Login` in a login, or a `Result` of \
-            a session with `SessionError`"
-)]
-pub trait SessionArgument<K: Kind>: Sized + Send {
-    /// Makes the argument of what was found, or refuses the request.
-    #[doc(hidden)]
-    fn take(outcome: Outcome) -> Result<Self, SessionError>;
-}
-
-/// What a guard found.
-#[doc(hidden)]
-#[derive(Debug)]
-pub enum Outcome {
-    /// A session.
-    Session(Session),
-    /// No session, and nothing that was meant to be one.
-    Anonymous,
-    /// A login in progress.
-    Login(Login),
-    /// A reason not to serve the request.
-    Refused(SessionError),
-}
-
-impl Outcome {
-    fn session(self) -> Result<Session, SessionError> {
-        match self {
-            Self::Session(session) => Ok(session),
-            Self::Refused(error) => Err(error),
-            Self::Anonymous | Self::Login(_) => Err(SessionError::Unauthorised),
-        }
-    }
-
-    fn session_if_any(self) -> Result<Option<Session>, SessionError> {
-        match self {
-            // A session that is known to be over is none; the guard has the client forget it.
-            Self::Anonymous | Self::Refused(SessionError::Unauthorised) => Ok(None),
-            other => other.session().map(Some),
-        }
-    }
-}
-
-macro_rules! session_arguments {
-    ($($argument:ty: $($kind:ident)|+ = $take:expr;)+) => {$($(
-        #[diagnostic::do_not_recommend]
-        impl SessionArgument<crate::route::kind::$kind> for $argument {
-            fn take(outcome: Outcome) -> Result<Self, SessionError> {
-                $take(outcome)
-            }
-        }
-    )+)+};
-}
-
-session_arguments! {
-    Session: Required | Refresh | Logout = Outcome::session;
-    Result<Session, SessionError>: Required | Refresh | Logout = |outcome: Outcome| Ok(outcome.session());
-    Option<Session>: Optional = Outcome::session_if_any;
-    Result<Option<Session>, SessionError>: Optional = |outcome: Outcome| Ok(outcome.session_if_any());
-    Login: Login = |outcome| match outcome {
-        Outcome::Login(login) => Ok(login),
-        Outcome::Refused(error) => Err(error),
-        Outcome::Session(_) | Outcome::Anonymous => Err(SessionError::Unauthorised),
-    };
-}
-
-/// A theft, as the function named by `on_theft` sees it.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub struct Theft {
-    /// Whose session it was.
-    pub user_id: Arc<str>,
-    /// Which session it was. It has ended.
-    pub session_handle: SessionHandle,
-    /// What gave the theft away.
-    pub kind: TheftKind,
 }
 
 struct Passage {
@@ -193,30 +118,30 @@ async fn admit(
     requirements: &[Requirement],
     is_logout: bool,
 ) -> Passage {
-    let core = sessions.core();
-    let (presented, transport, several) = match Presented::find(core, &parts.headers) {
+    let engine = sessions.engine();
+    let (presented, transport, several) = match Presented::find(engine, &parts.headers) {
         Ok(Some(Presented { accepted, transport, several })) => (accepted, transport, several),
         Ok(None) => {
             return Passage {
                 outcome: Outcome::Anonymous,
-                finish: Finish::of(sessions, core.config.transport),
+                finish: Finish::of(sessions, engine.config.transport),
             };
         }
-        Err(refusal) => return refused(sessions, core.config.transport, parts, refusal),
+        Err(refusal) => return refused(sessions, engine.config.transport, parts, refusal),
     };
     let judged = match presented {
         Ok(accepted) => {
-            judge(core, parts, options, requirements, &accepted, transport).await.map(|()| accepted)
+            judge(engine, parts, options, requirements, &accepted, transport).await.map(|()| accepted)
         }
         Err(error) => Err(error.into()),
     };
     match judged {
         Ok(accepted) => {
-            core.note_use(&accepted);
+            engine.note_use(&accepted);
             let session = Session::new(sessions.clone(), accepted);
             let work = if is_logout { Work::Logout(session.clone()) } else { Work::Session(session.clone()) };
             let finish = Finish { work, expire_older: several, ..Finish::of(sessions, transport) };
-            let finish = Finish { clear_other: carries(core, &parts.headers, transport.other()), ..finish };
+            let finish = Finish { clear_other: carries(engine, &parts.headers, transport.other()), ..finish };
             Passage { outcome: Outcome::Session(session), finish }
         }
         Err(refusal) => refused(sessions, transport, parts, refusal),
@@ -225,7 +150,7 @@ async fn admit(
 
 /// Everything that is asked of a valid access token.
 async fn judge(
-    core: &Core,
+    engine: &Engine,
     parts: &Parts,
     options: &GuardOptions,
     requirements: &[Requirement],
@@ -234,22 +159,22 @@ async fn judge(
 ) -> Result<(), Refusal> {
     if transport == Transport::Cookie {
         let handle = accepted.claims.handle;
-        check_csrf(core, parts, || handle).map_err(|rejected| match rejected {
+        check_csrf(engine, parts, || handle).map_err(|rejected| match rejected {
             CsrfRejected::Site => SessionError::CsrfRejected,
             CsrfRejected::Token => SessionError::TryRefreshToken,
         })?;
     }
-    check_standing(core.standing(accepted))?;
+    check_standing(engine.standing(accepted))?;
     if options.check_store {
-        let row = Box::pin(core.row(accepted.claims.handle)).await?;
-        check_standing(standing_of(row.as_ref(), core.clock.now()))?;
+        let row = Box::pin(engine.row(accepted.claims.handle)).await?;
+        check_standing(standing_of(row.as_ref(), engine.clock.now()))?;
     } else {
-        core.check_feed()?;
+        engine.check_feed()?;
     }
     let mut failures: Vec<_> =
         requirements.iter().filter_map(|required| required.check(&accepted.application).err()).collect();
     if let Some(max_age) = options.max_auth_age
-        && core.clock.now().since(accepted.claims.auth_time()) > max_age
+        && engine.clock.now().since(accepted.claims.auth_time()) > max_age
     {
         failures.push(ClaimFailure::authentication_too_old(max_age.as_secs()));
     }
@@ -276,61 +201,99 @@ fn check_standing(standing: Standing) -> Result<(), Refusal> {
 
 /// Receives a login: nothing is made before its handler has succeeded.
 fn receive(sessions: &Sessions, parts: &Parts, endpoint: TypeId) -> Passage {
-    let core = sessions.core();
-    let transport = header::auth_mode(&parts.headers).unwrap_or(core.config.transport);
-    let verdict = csrf::check_login(&core.config.csrf, &parts.method, &parts.headers, &parts.uri);
+    let engine = sessions.engine();
+    let transport = header::auth_mode(&parts.headers).unwrap_or(engine.config.transport);
+    let verdict = csrf::check_login(&engine.config.csrf, &parts.method, &parts.headers, &parts.uri);
     if verdict != Verdict::Pass {
         return refused(sessions, transport, parts, SessionError::CsrfRejected.into());
     }
-    if let Err(error) = check_placement(core, parts, endpoint, false) {
+    if let Err(error) = check_placement(engine, parts, endpoint, false) {
         return refused(sessions, transport, parts, error.into());
     }
     let client = Client {
-        fingerprint: fingerprints(core, &parts.headers).first().copied().unwrap_or_default(),
+        fingerprint: fingerprints(engine, &parts.headers).first().copied().unwrap_or_default(),
         origin: origin(parts),
-        carried: access_tokens(core, &parts.headers).find_map(|token| core.named_session(token)),
+        carried: access_tokens(engine, &parts.headers).find_map(|token| engine.named_session(token)),
     };
     let (login, staged) = Login::new();
     let finish = Finish {
-        work: Work::Login(staged, client),
-        clear_other: carries(core, &parts.headers, transport.other()),
+        work: Work::Login(staged, Box::new(client)),
+        clear_other: carries(engine, &parts.headers, transport.other()),
         ..Finish::of(sessions, transport)
     };
-    Passage { outcome: Outcome::Login(login), finish }
+    Passage { outcome: Outcome::Login(Box::new(login)), finish }
 }
 
 /// Exchanges a refresh token, before the handler runs.
-async fn exchange(sessions: &Sessions, parts: &Parts, endpoint: TypeId) -> Passage {
-    let core = sessions.core();
-    if let Err(error) = check_placement(core, parts, endpoint, true) {
-        return refused(sessions, core.config.transport, parts, error.into());
+async fn exchange(
+    sessions: &Sessions,
+    parts: &Parts,
+    endpoint: TypeId,
+    on_theft: Option<TheftHook>,
+) -> Passage {
+    let engine = sessions.engine();
+    if let Err(error) = check_placement(engine, parts, endpoint, true) {
+        return refused(sessions, engine.config.transport, parts, error.into());
     }
     // Where the session is over, the client forgets all that it sent, by whatever transport.
     let refused_in_full = |transport: Transport, refusal: Refusal| {
-        let clear_other = refusal.clear && carries(core, &parts.headers, transport.other());
+        let clear_other = refusal.clear && carries(engine, &parts.headers, transport.other());
         let Passage { outcome, finish } = refused(sessions, transport, parts, refusal);
         Passage { outcome, finish: Finish { clear_other, ..finish } }
     };
-    let found = match find_refresh_token(core, parts) {
+    let found = match find_refresh_token(engine, parts) {
         Ok(found) => found,
         Err((transport, refusal)) => return refused_in_full(transport, refusal),
     };
-    let by = fingerprints(core, &parts.headers);
-    match sessions.exchange(found.token, by).await {
+    let by = fingerprints(engine, &parts.headers);
+    let (exchanged, instead) = exchange_watched(sessions, found.token, by, on_theft).await;
+    match exchanged {
         Ok(refreshed) => {
             let tokens = refreshed.tokens.clone();
             let session = Session::new(sessions.clone(), Arc::clone(&tokens.accepted));
             let finish = Finish {
                 work: Work::Session(session.clone()),
-                tokens: Some(tokens),
+                tokens: Some(Box::new(tokens)),
                 expire_older: found.several,
-                clear_other: carries(core, &parts.headers, found.transport.other()),
+                clear_other: carries(engine, &parts.headers, found.transport.other()),
                 ..Finish::of(sessions, found.transport)
             };
             Passage { outcome: Outcome::Session(session), finish }
         }
-        Err(refusal) => refused_in_full(found.transport, refusal),
+        Err(refusal) => {
+            let Passage { outcome, finish } = refused_in_full(found.transport, refusal);
+            Passage { outcome, finish: Finish { instead: instead.map(Box::new), ..finish } }
+        }
     }
+}
+
+/// Exchanges a refresh token and, where that shows a theft, tells the function named by `on_theft`, which may answer.
+///
+/// Both go on when nobody waits for them any more, so that a thief who hangs up does not silence the alarm.
+async fn exchange_watched(
+    sessions: &Sessions,
+    token: Opened,
+    by: Arc<[Fingerprint]>,
+    on_theft: Option<TheftHook>,
+) -> (Result<Arc<Refreshed>, Refusal>, Option<Response>) {
+    let Some(on_theft) = on_theft else { return (sessions.exchange(token, by).await, None) };
+    let sessions = sessions.clone();
+    let watch = tokio::spawn(async move {
+        let exchanged = sessions.exchange(token, by).await;
+        let Err(Refusal { error: SessionError::TokenTheft { user_id, session_handle, kind }, .. }) =
+            &exchanged
+        else {
+            return (exchanged, None);
+        };
+        let theft = Theft { user_id: Arc::clone(user_id), session_handle: *session_handle, kind: *kind };
+        // A task of its own, so that an alarm that panics costs its own answer only.
+        let answer = tokio::spawn(on_theft(theft)).await.ok().flatten();
+        (exchanged, answer)
+    });
+    watch.await.unwrap_or_else(|_| {
+        let cut_short = StoreError::new("the exchange of a refresh token was cut short");
+        (Err(Refusal::keeping(cut_short.into())), None)
+    })
 }
 
 /// A request that is not served. Where its session is known to be over, the tokens that named it are cleared.
@@ -338,143 +301,6 @@ fn refused(sessions: &Sessions, transport: Transport, parts: &Parts, refusal: Re
     tracing::debug!(error = %refusal.error, path = parts.uri.path(), "request refused");
     let finish = Finish { clear: refusal.clear, ..Finish::of(sessions, transport) };
     Passage { outcome: Outcome::Refused(refusal.error), finish }
-}
-
-/// How many cookies of one name are looked at. A browser holds few, one for each path and domain that was ever used; more
-/// would have us check signatures at an attacker's will.
-const MAX_COOKIES_OF_A_NAME: usize = 8;
-
-/// The access token that a request presents.
-struct Presented {
-    accepted: Result<Arc<Accepted>, SessionError>,
-    transport: Transport,
-    /// Whether it came in one of several cookies of the same name.
-    several: bool,
-}
-
-impl Presented {
-    /// The token in `Authorization`, else the best of those in cookies. What has not the form of our tokens is not ours.
-    fn find(core: &Core, headers: &HeaderMap) -> Result<Option<Self>, Refusal> {
-        match header::bearer(headers) {
-            Bearer::One(token) => {
-                if let Some(accepted) = core.accept(token) {
-                    return Ok(Some(Self { accepted, transport: Transport::Header, several: false }));
-                }
-            }
-            Bearer::Ambiguous => return Err(SessionError::Unauthorised.into()),
-            Bearer::None => {}
-        }
-        let cookies = cookie::values(headers, &core.config.cookies.access_name).take(MAX_COOKIES_OF_A_NAME);
-        let mut cookies = cookies.filter_map(|token| core.accept(token));
-        let Some(accepted) = cookies.next() else { return Ok(None) };
-        let mut found = Self { accepted, transport: Transport::Cookie, several: false };
-        for accepted in cookies {
-            found.several = true;
-            found.accepted = newer(found.accepted, accepted);
-        }
-        Ok(Some(found))
-    }
-}
-
-fn newer(
-    one: Result<Arc<Accepted>, SessionError>,
-    other: Result<Arc<Accepted>, SessionError>,
-) -> Result<Arc<Accepted>, SessionError> {
-    match (one, other) {
-        (Ok(one), Ok(other)) if other.claims.issued_at > one.claims.issued_at => Ok(other),
-        (Ok(one), _) => Ok(one),
-        (Err(_), other) => other,
-    }
-}
-
-fn access_cookies<'a>(core: &'a Core, headers: &'a HeaderMap) -> impl Iterator<Item = &'a str> {
-    cookie::values(headers, &core.config.cookies.access_name)
-        .take(MAX_COOKIES_OF_A_NAME)
-        .filter(|token| core.is_access_token(token))
-}
-
-/// Every access token of the request, valid or not, that of `Authorization` first.
-fn access_tokens<'a>(core: &'a Core, headers: &'a HeaderMap) -> impl Iterator<Item = &'a str> {
-    let bearer = match header::bearer(headers) {
-        Bearer::One(token) => Some(token),
-        Bearer::None | Bearer::Ambiguous => None,
-    };
-    bearer.into_iter().filter(|token| core.is_access_token(token)).chain(access_cookies(core, headers))
-}
-
-/// Whether the request carries tokens of a session by `transport`, valid or not.
-fn carries(core: &Core, headers: &HeaderMap, transport: Transport) -> bool {
-    let cookies = &core.config.cookies;
-    match transport {
-        Transport::Cookie => [&cookies.access_name, &cookies.refresh_name]
-            .into_iter()
-            .any(|name| cookie::values(headers, name).next().is_some()),
-        Transport::Header => match (header::refresh_header(headers), header::bearer(headers)) {
-            (Bearer::None, Bearer::One(token)) => {
-                core.is_access_token(token) || refresh::open(&core.keys, token).is_ok()
-            }
-            (Bearer::None, Bearer::None | Bearer::Ambiguous) => false,
-            (Bearer::One(_) | Bearer::Ambiguous, _) => true,
-        },
-    }
-}
-
-/// The refresh token that a request presents, its first MAC found right.
-struct FoundRefreshToken {
-    token: Opened,
-    transport: Transport,
-    several: bool,
-}
-
-/// CSRF first, where a cookie could be the token; then the token of a header, else the best of those in cookies.
-fn find_refresh_token(core: &Core, parts: &Parts) -> Result<FoundRefreshToken, (Transport, Refusal)> {
-    let headers = &parts.headers;
-    let invalid = |transport| (transport, Refusal::clearing(SessionError::Unauthorised));
-    let open = |text: &str| refresh::open(&core.keys, text).ok();
-
-    let in_header = match (header::refresh_header(headers), header::bearer(headers)) {
-        (Bearer::One(text), _) => Some(open(text).ok_or_else(|| invalid(Transport::Header))?),
-        (Bearer::Ambiguous, _) | (Bearer::None, Bearer::Ambiguous) => return Err(invalid(Transport::Header)),
-        (Bearer::None, Bearer::One(text)) => open(text),
-        (Bearer::None, Bearer::None) => None,
-    };
-    if let Some(token) = in_header {
-        return Ok(FoundRefreshToken { token, transport: Transport::Header, several: false });
-    }
-
-    let cookies = cookie::values(headers, &core.config.cookies.refresh_name);
-    let cookies: Vec<&str> = cookies.take(MAX_COOKIES_OF_A_NAME).collect();
-    if cookies.is_empty() {
-        // Nothing to clear: a login in another tab may just be setting cookies.
-        let junk = matches!(header::bearer(headers), Bearer::One(text) if !core.is_access_token(text));
-        let refusal = if junk { Refusal::clearing } else { Refusal::keeping };
-        let transport = if junk { Transport::Header } else { core.config.transport };
-        return Err((transport, refusal(SessionError::Unauthorised)));
-    }
-    let named =
-        access_tokens(core, headers).find_map(|token| core.named_session(token)).map(|named| named.handle);
-    let best = best_of(cookies.iter().filter_map(|text| open(text)), named);
-    check_csrf_of_refresh(core, parts, best.as_ref().map(Opened::handle))
-        .map_err(|error| (Transport::Cookie, Refusal::keeping(error)))?;
-    let token = best.ok_or_else(|| invalid(Transport::Cookie))?;
-    Ok(FoundRefreshToken { token, transport: Transport::Cookie, several: cookies.len() > 1 })
-}
-
-/// Of several refresh tokens, the newest of the session that the access token names, else of the first session.
-///
-/// Generations of different sessions say nothing about each other. An older generation of the same session is a stale copy,
-/// which must not be presented: it would look like theft.
-fn best_of(tokens: impl Iterator<Item = Opened>, named: Option<SessionHandle>) -> Option<Opened> {
-    let mut newest: Vec<Opened> = Vec::new();
-    for token in tokens {
-        match newest.iter_mut().find(|known| known.handle() == token.handle()) {
-            Some(known) if token.generation() > known.generation() => *known = token,
-            Some(_) => {}
-            None => newest.push(token),
-        }
-    }
-    let preferred = newest.iter().position(|token| Some(token.handle()) == named).unwrap_or(0);
-    (!newest.is_empty()).then(|| newest.swap_remove(preferred))
 }
 
 enum CsrfRejected {
@@ -485,29 +311,30 @@ enum CsrfRejected {
 }
 
 fn check_csrf(
-    core: &Core,
+    engine: &Engine,
     parts: &Parts,
     handle: impl FnOnce() -> SessionHandle,
 ) -> Result<(), CsrfRejected> {
-    match csrf::check(&core.config.csrf, &parts.method, &parts.headers, &parts.uri) {
+    match csrf::check(&engine.config.csrf, &parts.method, &parts.headers, &parts.uri) {
         Verdict::Pass => Ok(()),
         Verdict::Refuse => Err(CsrfRejected::Site),
         Verdict::NeedsToken => {
             let presented = parts.headers.get(header::ANTI_CSRF).and_then(|value| value.to_str().ok());
-            let valid = presented.is_some_and(|token| derived::anti_csrf_valid(&core.keys, handle(), token));
+            let valid =
+                presented.is_some_and(|token| derived::anti_csrf_valid(&engine.keys, handle(), token));
             if valid { Ok(()) } else { Err(CsrfRejected::Token) }
         }
     }
 }
 
 fn check_csrf_of_refresh(
-    core: &Core,
+    engine: &Engine,
     parts: &Parts,
     handle: Option<SessionHandle>,
 ) -> Result<(), SessionError> {
     // Without a valid token there is nothing that an anti-CSRF token could belong to, and nothing to protect.
     let unknown = SessionHandle::from_bytes([0; 16]);
-    match check_csrf(core, parts, || handle.unwrap_or(unknown)) {
+    match check_csrf(engine, parts, || handle.unwrap_or(unknown)) {
         Ok(()) => Ok(()),
         Err(CsrfRejected::Site) => Err(SessionError::CsrfRejected),
         Err(CsrfRejected::Token) => Err(SessionError::Unauthorised),
@@ -517,12 +344,12 @@ fn check_csrf_of_refresh(
 /// The refresh cookie reaches one path only. An endpoint that sets it must answer where the table says, or the browser will
 /// not send the cookie back, and users are logged out when their access token expires. Better to fail now.
 fn check_placement(
-    core: &Core,
+    engine: &Engine,
     parts: &Parts,
     endpoint: TypeId,
     is_refresh: bool,
 ) -> Result<(), SessionError> {
-    let Some(expected) = core.config.placement.expected(endpoint, is_refresh) else { return Ok(()) };
+    let Some(expected) = engine.config.placement.expected(endpoint, is_refresh) else { return Ok(()) };
     let found = parts.extensions.get::<OriginalUri>().map_or(&parts.uri, |uri| &uri.0).path();
     if found == expected {
         return Ok(());
@@ -539,10 +366,10 @@ fn check_placement(
 }
 
 /// The client's fingerprint under each of the operator's keys, the newest first.
-fn fingerprints(core: &Core, headers: &HeaderMap) -> Arc<[Fingerprint]> {
-    let parts = (core.config.fingerprint)(headers);
+fn fingerprints(engine: &Engine, headers: &HeaderMap) -> Arc<[Fingerprint]> {
+    let parts = (engine.config.fingerprint)(headers);
     let parts: Vec<&[u8]> = parts.iter().map(Vec::as_slice).collect();
-    derived::fingerprints(&core.keys, &parts).into_iter().map(Fingerprint).collect()
+    derived::fingerprints(&engine.keys, &parts).into_iter().map(Fingerprint).collect()
 }
 
 fn origin(parts: &Parts) -> Option<Box<Origin>> {
@@ -551,162 +378,6 @@ fn origin(parts: &Parts) -> Option<Box<Origin>> {
     let user_agent = parts.headers.get(http_header::USER_AGENT).and_then(|value| value.to_str().ok());
     let user_agent = user_agent.map(|text| text[..text.len().min(LONGEST_USER_AGENT)].into());
     (address.is_some() || user_agent.is_some()).then(|| Box::new(Origin { address, user_agent }))
-}
-
-/// What is to be done with a handler's response.
-#[doc(hidden)]
-pub struct Finish {
-    sessions: Sessions,
-    transport: Transport,
-    work: Work,
-    /// Tokens that the guard itself obtained.
-    tokens: Option<Tokens>,
-    /// Whether the client shall forget its session.
-    clear: bool,
-    clear_other: bool,
-    expire_older: bool,
-}
-
-enum Work {
-    Nothing,
-    /// Tell the client what the handler changed.
-    Session(Session),
-    /// Make the session that the handler noted down.
-    Login(StagedLogin, Client),
-    /// End the session.
-    Logout(Session),
-}
-
-impl Finish {
-    fn of(sessions: &Sessions, transport: Transport) -> Self {
-        Self {
-            sessions: sessions.clone(),
-            transport,
-            work: Work::Nothing,
-            tokens: None,
-            clear: false,
-            clear_other: false,
-            expire_older: false,
-        }
-    }
-
-    /// The answer to a request that is not served.
-    fn refuse(self, error: &SessionError) -> Response {
-        let response = error.response(&self.sessions.core().config.statuses);
-        self.write(response)
-    }
-
-    /// Carries out what the handler's success or its calls ask for, and tells the client.
-    async fn apply(mut self, mut response: Response) -> Response {
-        let statuses = &self.sessions.core().config.statuses;
-        if let Some(Refused(error)) = response.extensions_mut().remove() {
-            error.configure(statuses, &mut response);
-            error.log_misconfiguration();
-        }
-        let succeeded = response.status().as_u16() < 400;
-        let failed = match std::mem::replace(&mut self.work, Work::Nothing) {
-            Work::Nothing => None,
-            Work::Session(session) => {
-                self.take_changes(session.take_changes());
-                None
-            }
-            Work::Login(staged, client) if succeeded => {
-                Box::pin(self.commit(staged.take(), client)).await.err()
-            }
-            Work::Logout(session) if succeeded => Box::pin(self.log_out(&session, &mut response)).await.err(),
-            Work::Login(..) | Work::Logout(_) => None,
-        };
-        match failed {
-            Some(error) => {
-                error.log_misconfiguration();
-                self.refuse(&error)
-            }
-            None => self.write(response),
-        }
-    }
-
-    fn take_changes(&mut self, changes: Changes) {
-        let Changes { ended, tokens } = changes;
-        self.clear |= ended;
-        if let Some(mut newer) = tokens {
-            // A refresh whose handler changed a claim still has its refresh token to send.
-            newer.refresh = self.tokens.take().and_then(|tokens| tokens.refresh);
-            self.tokens = Some(newer);
-        }
-    }
-
-    async fn commit(&mut self, staged: Option<NewSession>, client: Client) -> Result<(), SessionError> {
-        if let Some(new) = staged {
-            self.tokens = Some(self.sessions.core().create(&new, client).await?);
-        }
-        Ok(())
-    }
-
-    async fn log_out(&mut self, session: &Session, response: &mut Response) -> Result<(), SessionError> {
-        session.end(EndReason::Logout).await?;
-        self.clear = true;
-        if response.status() == StatusCode::OK && response.body().size_hint().exact() == Some(0) {
-            let answer = Json(json!({ "status": "OK" })).into_response();
-            let (parts, body) = answer.into_parts();
-            response.headers_mut().extend(parts.headers);
-            *response.body_mut() = body;
-        }
-        Ok(())
-    }
-
-    /// Writes the session headers, whatever the response is.
-    fn write(self, mut response: Response) -> Response {
-        let headers = response.headers_mut();
-        if headers.contains_key(SessionError::REASON_HEADER) {
-            header::expose(headers, [&SessionError::REASON_HEADER]);
-        }
-        if self.clear || self.tokens.is_some() || self.expire_older {
-            if let Err(error) = self.write_tokens(headers) {
-                tracing::error!(%error, "the session's tokens can't be sent");
-                return SessionError::misconfigured(error).response(&self.sessions.core().config.statuses);
-            }
-        }
-        header::vary(headers);
-        response
-    }
-
-    fn write_tokens(&self, headers: &mut HeaderMap) -> Result<(), String> {
-        let core = self.sessions.core();
-        let cookies = &core.config.cookies;
-        let outgoing = match (&self.tokens, self.clear) {
-            (_, true) => Outgoing::clear(self.transport),
-            (None, false) => Outgoing::keep(self.transport),
-            (Some(tokens), false) => {
-                let claims = &tokens.accepted.claims;
-                let payload = tokens.access.payload();
-                let front_token = front_token::encode(&claims.user, claims.expires_at(), &payload);
-                let anti_csrf = match core.config.csrf.mode {
-                    CsrfMode::Token => Some(derived::anti_csrf(&core.keys, claims.handle, claims.generation)),
-                    _ => None,
-                };
-                let outgoing = Outgoing {
-                    access: Change::Set(tokens.access.expose()),
-                    refresh: tokens.refresh.as_ref().map_or(Change::Keep, |token| {
-                        let lifetime = tokens.session_expires_at.since(core.clock.now());
-                        Change::Set(Issued { token: token.expose(), lifetime })
-                    }),
-                    front_token: Change::Set(front_token.map_err(|error| error.to_string())?),
-                    anti_csrf: anti_csrf.as_deref().map_or(Change::Keep, Change::Set),
-                    persistent: tokens.persistent,
-                    clear_other: self.clear_other,
-                    expire_older: self.expire_older,
-                    ..Outgoing::keep(self.transport)
-                };
-                return outgoing.apply(cookies, headers).map_err(|error| error.to_string());
-            }
-        };
-        let outgoing = Outgoing {
-            clear_other: self.clear && self.clear_other,
-            expire_older: self.expire_older,
-            ..outgoing
-        };
-        outgoing.apply(cookies, headers).map_err(|error| error.to_string())
-    }
 }
 
 /// What every generated handler returns.
@@ -722,49 +393,4 @@ pub fn respond<R: IntoResponse + 'static>(
     handler: Pin<Box<dyn Future<Output = R> + Send>>,
 ) -> ResponseFuture {
     Box::pin(async move { finish.apply(handler.await.into_response()).await })
-}
-
-/// What the function named by `on_theft` may return.
-#[diagnostic::on_unimplemented(
-    message = "a function named by `on_theft` can't return `{Self}`",
-    note = "help: return `()` to keep the usual answer, or a `Response`, or an `Option<Response>`"
-)]
-pub trait TheftAnswer {
-    /// The answer to the request that gave the theft away; `None` for the usual one.
-    #[doc(hidden)]
-    fn answer(self) -> Option<Response>;
-}
-
-impl TheftAnswer for () {
-    fn answer(self) -> Option<Response> {
-        None
-    }
-}
-
-impl TheftAnswer for Response {
-    fn answer(self) -> Option<Response> {
-        Some(self)
-    }
-}
-
-impl<R: IntoResponse> TheftAnswer for Option<R> {
-    fn answer(self) -> Option<Response> {
-        self.map(IntoResponse::into_response)
-    }
-}
-
-impl<R: IntoResponse> TheftAnswer for (StatusCode, R) {
-    fn answer(self) -> Option<Response> {
-        Some(self.into_response())
-    }
-}
-
-/// Runs the function named by `on_theft`.
-#[doc(hidden)]
-pub fn theft_answer<F, A>(hook: F) -> Pin<Box<dyn Future<Output = Option<Response>> + Send>>
-where
-    F: Future<Output = A> + Send + 'static,
-    A: TheftAnswer,
-{
-    Box::pin(async move { hook.await.answer() })
 }

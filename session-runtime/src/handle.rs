@@ -30,9 +30,21 @@ impl SessionHandle {
     }
 }
 
+const DIGITS: &[u8; 16] = b"0123456789abcdef";
+
+/// What each byte stands for as a digit; more than 15 if it is none. Branches would be guesses: the digits are random.
+const DIGIT_VALUES: [u8; 256] = {
+    let mut values = [u8::MAX; 256];
+    let mut value = 0;
+    while value < 16 {
+        values[DIGITS[value as usize] as usize] = value;
+        value += 1;
+    }
+    values
+};
+
 impl fmt::Display for SessionHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        const DIGITS: &[u8; 16] = b"0123456789abcdef";
         let mut text = [0; 32];
         for (pair, byte) in text.chunks_exact_mut(2).zip(self.0) {
             pair[0] = DIGITS[usize::from(byte >> 4)];
@@ -57,19 +69,15 @@ impl FromStr for SessionHandle {
     type Err = InvalidSessionHandle;
 
     fn from_str(text: &str) -> Result<Self, Self::Err> {
-        fn digit(byte: u8) -> Result<u8, InvalidSessionHandle> {
-            match byte {
-                b'0'..=b'9' => Ok(byte - b'0'),
-                b'a'..=b'f' => Ok(byte - b'a' + 10),
-                _ => Err(InvalidSessionHandle),
-            }
+        let digits: &[u8; 32] = text.as_bytes().try_into().map_err(|_| InvalidSessionHandle)?;
+        let (mut bytes, mut all) = ([0; 16], 0);
+        for (byte, pair) in bytes.iter_mut().zip(digits.chunks_exact(2)) {
+            let (high, low) = (DIGIT_VALUES[usize::from(pair[0])], DIGIT_VALUES[usize::from(pair[1])]);
+            all |= high | low;
+            *byte = high << 4 | low;
         }
-        let mut bytes = [0; 16];
-        if text.len() != 32 {
+        if all > 15 {
             return Err(InvalidSessionHandle);
-        }
-        for (byte, pair) in bytes.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
-            *byte = digit(pair[0])? << 4 | digit(pair[1])?;
         }
         Ok(Self(bytes))
     }

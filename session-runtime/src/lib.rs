@@ -88,6 +88,7 @@ pub mod store;
 pub mod token;
 
 mod background;
+mod engine;
 mod exchange;
 mod guard;
 mod node_clock;

@@ -97,7 +97,7 @@ impl Session {
         self.current().application.clone()
     }
 
-    /// Sets a claim, and sends the client an access token with it on this response. It expires when the one before would have.
+    /// Sets a claim, and sends the client an access token with it on this response.
     ///
     /// # Errors
     ///
@@ -118,9 +118,9 @@ impl Session {
     }
 
     async fn change_claims(&self, change: &ClaimChange) -> Result<(), SessionError> {
-        let core = self.0.sessions.core();
-        let row = core.change_claims(self.handle(), change).await?.ok_or(SessionError::Unauthorised)?;
-        self.changes().tokens = Some(core.reissue(&row, &self.0.accepted)?);
+        let engine = self.0.sessions.engine();
+        let row = engine.change_claims(self.handle(), change).await?.ok_or(SessionError::Unauthorised)?;
+        self.changes().tokens = Some(engine.reissue(&row, &self.0.accepted)?);
         Ok(())
     }
 
@@ -164,16 +164,9 @@ impl Session {
     ///
     /// [`SessionError::StoreUnavailable`]; then the session may or may not have ended.
     pub async fn revoke(&self) -> Result<(), SessionError> {
-        self.end(EndReason::Revoked).await?;
+        self.0.sessions.engine().end(self.handle(), EndReason::Logout).await?;
         self.changes().ended = true;
         Ok(())
-    }
-
-    /// Ends the session by a request of its own, which counts as a use: the session that it replaces ends with it.
-    pub(crate) async fn end(&self, reason: EndReason) -> Result<(), SessionError> {
-        let core = self.0.sessions.core();
-        core.tell_use(&self.0.accepted).await?;
-        core.end(self.handle(), reason).await.map(drop)
     }
 
     /// Waits until the session has ended: revoked, on whatever node, or expired without a refresh.
@@ -186,15 +179,15 @@ impl Session {
             // Its access token can't outlive the session, so until then only a revocation can end it.
             let mut look_at = session.access_expires_at();
             loop {
-                let core = session.0.sessions.core();
-                let revoked = core.revoked.end_of(session.handle());
+                let engine = session.0.sessions.engine();
+                let revoked = engine.revoked.end_of(session.handle());
                 let revoked = revoked.notified();
-                if core.standing(&session.0.accepted) != Standing::Live {
+                if engine.standing(&session.0.accepted) != Standing::Live {
                     return;
                 }
                 tokio::select! {
                     () = revoked => {}
-                    () = core.clock.sleep_until(look_at) => match core.live_row(session.handle()).await {
+                    () = engine.clock.sleep_until(look_at) => match engine.live_row(session.handle()).await {
                         Ok(Some(row)) => look_at = row.expires_at(),
                         Ok(None) => return,
                         Err(_) => sleep(Duration::from_secs(1)).await,

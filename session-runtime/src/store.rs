@@ -34,8 +34,8 @@ use crate::{
 /// - **A row belongs to its handle.** An answer that arrives on a connection whose request was cancelled must not be taken for
 ///   the answer to the next one.
 ///
-/// A row that ends as [`EndReason::Replaced`] takes the one that it [replaces](Row::replaces) itself along in the same step, and
-/// so on: the client has moved on from all of them.
+/// A row that ends in a way that [shows its use](EndReason::shows_use) takes the one that it [replaces](Row::replaces) along in
+/// the same step, which ends as [`EndReason::Replaced`], and so on: the client has moved on from all of them.
 ///
 /// Ends of sessions are published in the order in which they happened through [`revocations`](Self::revocations), with a
 /// cursor, so that a node that was away misses none. The count behind the cursor survives what the store survives; a node

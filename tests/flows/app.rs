@@ -93,10 +93,29 @@ async fn login(mut login: Login, Json(form): Json<Credentials>) -> Result<Json<V
     }
 }
 
+/// Runs after the rotation; what it does further depends on the user.
 #[refresh_endpoint(POST "/refresh", on_theft = sound_the_alarm)]
-async fn refresh(session: Session) -> String {
-    session.user_id().to_owned()
+async fn refresh(session: Session) -> Result<String, Response> {
+    match session.user_id() {
+        CLUMSY => return Err(StatusCode::INTERNAL_SERVER_ERROR.into_response()),
+        PROMOTED => {
+            let promotion = session.set_claim(Role, vec!["admin".to_owned()]).await;
+            promotion.map_err(IntoResponse::into_response)?;
+        }
+        DISMISSED => session.revoke().await.map_err(IntoResponse::into_response)?,
+        _ => {}
+    }
+    Ok(session.user_id().to_owned())
 }
+
+/// The refresh handler fails for this user.
+pub(crate) const CLUMSY: &str = "clumsy";
+
+/// The refresh handler gives this user a role.
+pub(crate) const PROMOTED: &str = "promoted";
+
+/// The refresh handler ends this user's session.
+pub(crate) const DISMISSED: &str = "dismissed";
 
 /// The thefts that the hook was told of, of all tests; each test has its own users.
 pub(crate) static ALARMS: Mutex<Vec<(String, SessionHandle)>> = Mutex::new(Vec::new());

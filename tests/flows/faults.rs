@@ -145,6 +145,20 @@ async fn a_login_whose_store_fails_makes_no_session_and_keeps_the_old_one() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_random_generator_that_repeats_itself_overwrites_no_session() {
+    let world = World::new().await;
+    let mut client = world.login("alice").await;
+    let row = world.store.row(client.handle()).await;
+    world.store.repeat_handle(client.handle());
+    let refused = world.browser().login("mallory").await;
+    refused.assert_refused(500, "misconfigured").assert_keeps_tokens();
+    assert_eq!(world.store.row(client.handle()).await, row);
+    assert_eq!(client.get("/me").await.json()["user"], "alice");
+    client.logout().await.assert_ok();
+    world.browser().login("mallory").await.assert_refused(500, "misconfigured");
+}
+
+#[tokio::test(start_paused = true)]
 async fn claims_that_no_token_can_carry_leave_no_session() {
     let world = World::new().await;
     let huge = "x".repeat(4000);
@@ -169,6 +183,35 @@ async fn a_claim_that_no_token_can_carry_changes_nothing() {
     world.advance(ACCESS);
     client.refresh().await.assert_ok();
     assert_eq!(client.get("/me").await.json()["roles"], json!([]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn claims_of_any_size_are_refused_at_once_or_carried_for_ever() {
+    let world = World::new().await;
+    let mut carried = world.login("alice").await;
+    let mut refusals = 0;
+    for size in 2500..2800 {
+        let before = world.store.rows();
+        let roles = json!(["x".repeat(size)]);
+        let mut client = world.browser();
+        let login = client.post("/login", &json!({ "user": "bob", "roles": roles })).await;
+        let change = carried.post("/role", &roles).await;
+        match login.status.as_u16() {
+            200 => assert_eq!(world.store.rows(), before + 1),
+            status => {
+                assert_eq!((status, world.store.rows()), (500, before));
+                refusals += 1;
+            }
+        }
+        assert!(matches!(change.status.as_u16(), 200 | 500), "{}", change.status);
+    }
+    assert!((1..300).contains(&refusals), "the limit lies in between: {refusals}");
+    // What was accepted stays good while the generation grows in digits.
+    for _ in 0..12 {
+        world.advance(ACCESS);
+        carried.refresh().await.assert_ok();
+        carried.get("/me").await.assert_ok();
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -9,7 +9,7 @@ use session_runtime::{BeyondLimit, EndReason, EventKind, NewSession};
 use crate::{
     client::{ACCESS_COOKIE, Client, REFRESH_COOKIE},
     store::Operation,
-    world::{ACCESS, G, IDLE, MS, World},
+    world::{ACCESS, G, IDLE, MS, World, next_event},
 };
 
 /// How long the end of a session is remembered: an access token's life, and the slack of the keys.
@@ -130,12 +130,8 @@ async fn a_login_beyond_the_limit_ends_the_oldest_session() {
     for client in [&mut second, &mut third, &mut bob] {
         client.get("/me").await.assert_ok();
     }
-    loop {
-        if let EventKind::Revoked { reason } = events.next().await.unwrap().kind {
-            assert_eq!(reason, EndReason::Evicted);
-            break;
-        }
-    }
+    let end = next_event(&mut events, |kind| matches!(kind, EventKind::Revoked { .. })).await;
+    assert_eq!(end.kind, EventKind::Revoked { reason: EndReason::Evicted });
 }
 
 #[tokio::test(start_paused = true)]
@@ -151,6 +147,21 @@ async fn a_login_beyond_the_limit_can_be_refused_instead() {
     second.login("alice").await.assert_ok();
     world.advance(IDLE);
     world.browser().login("alice").await.assert_ok();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_session_that_a_login_replaces_does_not_count_to_the_limit() {
+    for beyond in [BeyondLimit::EvictOldest, BeyondLimit::Refuse] {
+        let world = World::with(|settings| settings.max_sessions_per_user(1, beyond)).await;
+        let mut client = world.login("alice").await;
+        let mut before = client.clone();
+        client.login("alice").await.assert_ok();
+        before.get("/me").await.assert_ok();
+        let old = before.handle();
+        client.get("/me").await.assert_ok();
+        world.until_ended(old).await;
+        assert_eq!(world.sessions.list("alice").await.unwrap().len(), 1);
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -184,7 +195,7 @@ async fn expired_sessions_are_deleted_in_bounded_batches_and_their_end_is_told()
     purged(&world).await;
     world.until(async || world.store.rows() == 0).await;
     assert_eq!(world.store.calls(Operation::Purge) - before, 2, "1000 at once");
-    assert_eq!(events.next().await.unwrap().kind, EventKind::Expired);
+    next_event(&mut events, |kind| *kind == EventKind::Expired).await;
 }
 
 #[tokio::test(start_paused = true)]

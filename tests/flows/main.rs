@@ -13,6 +13,7 @@ mod hostile;
 mod lifetimes;
 mod nodes;
 mod promises;
+mod replacement;
 mod rotation;
 mod secrets;
 mod settings;

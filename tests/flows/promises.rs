@@ -1,15 +1,16 @@
 //! What every user of a session SDK expects: create, verify, refresh, theft, revoke, data and claims, anti-CSRF.
 
 use axum::http::Method;
+use futures_util::FutureExt as _;
 use serde_json::{Value, json};
 use session_runtime::{
-    CsrfMode, Event, EventKind, Grace, NewSession, SessionError, SessionHandle, Sessions, TheftKind,
+    CsrfMode, EventKind, Grace, NewSession, SessionError, SessionHandle, Sessions, TheftKind,
 };
 
 use crate::{
-    app::{ALARMS, ANSWERED, LOGIN_TIMEOUT, Role, SDK_ROUTES},
+    app::{ALARMS, ANSWERED, CLUMSY, DISMISSED, LOGIN_TIMEOUT, PROMOTED, Role, SDK_ROUTES},
     client::{ACCESS_COOKIE, Answer, Client, REFRESH_COOKIE, payload_of},
-    world::{ACCESS, BEGINNING, G, IDLE, MS, World},
+    world::{ACCESS, BEGINNING, G, IDLE, MS, World, next_event},
 };
 
 /// A victim whose refresh token was copied, used and superseded, and the thief who still holds the copy.
@@ -22,15 +23,6 @@ pub(crate) async fn victim_and_thief(world: &World, user: &str) -> (Client, Clie
     world.until_used(victim.handle()).await;
     world.advance(G + MS);
     (victim, thief)
-}
-
-async fn next_end(events: &mut session_runtime::Events) -> Event {
-    loop {
-        let event = events.next().await.expect("the session system runs");
-        if matches!(event.kind, EventKind::Theft { .. } | EventKind::Revoked { .. }) {
-            return event;
-        }
-    }
 }
 
 #[track_caller]
@@ -102,6 +94,43 @@ async fn a_refresh_rotates_every_value() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_refresh_handler_that_fails_does_not_lose_the_new_tokens() {
+    let world = World::new().await;
+    let mut client = world.login(CLUMSY).await;
+    let before = client.refresh_token();
+    world.advance(ACCESS);
+    let answer = client.refresh().await;
+    assert_eq!((answer.status.as_u16(), answer.header("session-error")), (500, None));
+    assert_ne!(client.refresh_token(), before);
+    client.get("/me").await.assert_ok();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refresh_handler_can_set_a_claim_and_the_refresh_token_is_sent_all_the_same() {
+    let world = World::new().await;
+    let mut client = world.login(PROMOTED).await;
+    let before = client.refresh_token();
+    world.advance(ACCESS);
+    let answer = client.refresh().await;
+    assert_eq!(answer.assert_ok().access_lifetime(), ACCESS.as_secs());
+    assert_front_token(&answer, PROMOTED);
+    assert_ne!(client.refresh_token(), before);
+    client.get("/admin").await.assert_ok();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refresh_handler_can_end_the_session() {
+    let world = World::new().await;
+    let mut client = world.login(DISMISSED).await;
+    let mut copy = client.clone();
+    world.advance(ACCESS);
+    let answer = client.refresh().await;
+    assert_eq!(answer.assert_ok().header("front-token"), Some("remove"));
+    assert!(client.has_forgotten());
+    copy.refresh().await.assert_refused(401, "unauthorised");
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_access_token_from_before_a_refresh_is_good_until_it_expires() {
     let world = World::new().await;
     let mut client = world.login("alice").await;
@@ -131,9 +160,11 @@ async fn a_superseded_token_that_comes_back_is_theft_and_ends_the_session() {
 
     victim.get("/me").await.assert_refused(401, "unauthorised");
     assert!(victim.has_forgotten());
-    let event = next_end(&mut events).await;
+    let event = next_event(&mut events, |kind| {
+        matches!(kind, EventKind::Theft { kind: TheftKind::Superseded, reused_by: Some(_), .. })
+    });
+    let event = event.await;
     assert_eq!((&*event.user, event.handle), ("theft-plain", handle));
-    assert!(matches!(event.kind, EventKind::Theft { kind: TheftKind::Superseded, reused_by: Some(_), .. }));
     assert_eq!(
         *ALARMS.lock().unwrap().iter().rfind(|(user, _)| user == "theft-plain").unwrap(),
         ("theft-plain".to_owned(), handle)
@@ -428,4 +459,16 @@ async fn without_a_csrf_defence_nothing_is_asked_and_no_token_is_sent() {
 #[test]
 fn the_grace_of_these_tests_is_the_default() {
     assert_eq!(Grace::default().window(), G);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_thief_who_hangs_up_does_not_silence_the_hook() {
+    let world = World::new().await;
+    let (victim, mut thief) = victim_and_thief(&world, "theft-hung-up").await;
+    {
+        let mut refresh = Box::pin(thief.refresh());
+        assert!((&mut refresh).now_or_never().is_none());
+    }
+    world.until_ended(victim.handle()).await;
+    world.until(async || ALARMS.lock().unwrap().iter().any(|(user, _)| user == "theft-hung-up")).await;
 }

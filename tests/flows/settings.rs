@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use session_runtime::{
-    BeyondLimit, BuildError, Clock, CsrfMode, MemoryStore, SameSite, Sessions, SessionsBuilder, WhenBehind,
+    BeyondLimit, BuildError, Clock, CsrfMode, KeyRing, MemoryStore, SameSite, Sessions, SessionsBuilder,
+    WhenBehind,
 };
 
 use crate::{
@@ -13,7 +14,7 @@ use crate::{
 };
 
 fn settings() -> SessionsBuilder {
-    Sessions::builder(MemoryStore::new()).routes(&ROUTES)
+    Sessions::builder(MemoryStore::new()).key_ring(KeyRing::random()).routes(&ROUTES)
 }
 
 async fn problems(builder: SessionsBuilder) -> Vec<String> {
@@ -68,8 +69,8 @@ async fn every_problem_is_told_at_once_with_the_name_of_its_setting() {
         "token_cache_bytes",
         "public_prefix",
         "refresh_path",
-        "access_name",
-        "domain",
+        "cookie_names",
+        "cookie_domain",
         "same_site",
         "csrf",
         "allowed_origins",
@@ -126,9 +127,16 @@ async fn cookie_prefixes_are_held_to_their_rules() {
 
 #[tokio::test]
 async fn a_missing_refresh_path_is_told_with_the_remedy() {
-    let problems = problems(Sessions::builder(MemoryStore::new())).await;
+    let problems = problems(Sessions::builder(MemoryStore::new()).key_ring(KeyRing::random())).await;
     assert_eq!(problems.len(), 1);
     assert!(problems[0].contains(".routes(&ROUTES)") && problems[0].contains(".refresh_path("));
+}
+
+#[tokio::test]
+async fn a_refresh_path_beside_that_of_a_table_is_refused() {
+    let problems = problems(settings().refresh_path("/api/refresh")).await;
+    assert_eq!(problems.len(), 1);
+    assert!(problems[0].contains("`refresh_path` is `/api/refresh`") && problems[0].contains("`/refresh`"));
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use std::{
 };
 
 use session_runtime::{
-    Clock, MemoryStore, SessionHandle, SessionStore, StoreError,
+    Clock, MemoryStore, SessionHandle, SessionStore, StoreError, Timestamp,
     store::{Batch, Change, Changed, Creation, Cursor, EndReason, Exchange, NewRow, Purge, Rotation, Row},
 };
 
@@ -66,6 +66,8 @@ pub(crate) struct ObservedStore {
 #[derive(Default)]
 struct State {
     calls: HashMap<Operation, usize>,
+    /// The handle that every new session is given.
+    repeated: Option<SessionHandle>,
     faults: HashMap<Operation, Fault>,
 }
 
@@ -86,6 +88,11 @@ impl ObservedStore {
 
     pub(crate) fn break_down(&self, operation: Operation, fault: Fault) {
         self.state().faults.insert(operation, fault);
+    }
+
+    /// Gives every new session this handle, as a broken random generator would.
+    pub(crate) fn repeat_handle(&self, handle: SessionHandle) {
+        self.state().repeated = Some(handle);
     }
 
     pub(crate) fn mend(&self) {
@@ -156,11 +163,12 @@ impl SessionStore for ObservedStore {
         self.inner.clock()
     }
 
-    fn is_ephemeral(&self) -> bool {
-        self.is_ephemeral
+    fn born_at(&self) -> Option<Timestamp> {
+        self.inner.born_at().filter(|_| self.is_ephemeral)
     }
 
-    async fn create(&self, new: NewRow) -> Result<Creation, StoreError> {
+    async fn create(&self, mut new: NewRow) -> Result<Creation, StoreError> {
+        new.handle = self.state().repeated.unwrap_or(new.handle);
         self.pass(Operation::Create, self.inner.create(new)).await
     }
 

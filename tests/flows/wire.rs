@@ -56,9 +56,13 @@ async fn the_authorization_header_wins_over_the_cookie() {
 async fn an_authorization_that_is_not_ours_is_ignored() {
     let world = World::new().await;
     let alice = world.login("alice").await;
-    let foreign_jwt = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiJtYWxsb3J5In0.c2lnbmF0dXJl";
-    for foreign in ["Basic YWxpY2U6c2VjcmV0", "Bearer sk-live-1234567890", &format!("Bearer {foreign_jwt}")] {
-        let foreign = ("authorization", foreign.to_owned());
+    let jwt = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiJtYWxsb3J5In0.c2lnbmF0dXJl";
+    // Another issuer's access token in the same profile (RFC 9068).
+    let at_jwt =
+        "eyJ0eXAiOiJhdCtqd3QiLCJhbGciOiJFUzI1NiIsImtpZCI6IjEifQ.eyJzdWIiOiJtYWxsb3J5In0.c2lnbmF0dXJl";
+    let others = ["Basic YWxpY2U6c2VjcmV0", "Bearer sk-live-1234567890"].map(str::to_owned);
+    for foreign in others.into_iter().chain([jwt, at_jwt].map(|token| format!("Bearer {token}"))) {
+        let foreign = ("authorization", foreign);
         let with_cookie = [foreign.clone(), cookies(&[(ACCESS_COOKIE, &alice.access_token())])];
         assert_eq!(get_me(&world, &with_cookie).await.assert_ok().json()["user"], "alice");
         get_me(&world, &[foreign]).await.assert_refused(401, "unauthorised").assert_keeps_tokens();
@@ -530,4 +534,31 @@ async fn two_bearer_tokens_are_none() {
     let mut request = bare(Method::GET, "/me", &[bearer(&token)]);
     request.headers_mut().append(AUTHORIZATION, HeaderValue::from_static("Basic YWxpY2U6c2VjcmV0"));
     send(&world.app, request).await.assert_ok();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_websocket_is_opened_for_the_applications_own_pages_only() {
+    let world = World::new().await;
+    let client = world.login("alice").await.with("upgrade", "websocket").with("host", "example.com");
+    let from = |site: &str, origin: &str| client.clone().with("sec-fetch-site", site).with("origin", origin);
+    from("same-origin", "https://example.com").get("/me").await.assert_ok();
+    let refused = from("same-site", "https://evil.example.com").get("/me").await;
+    refused.assert_refused(403, "csrf").assert_keeps_tokens();
+    let refused = from("cross-site", "https://evil.example").get("/me").await;
+    refused.assert_refused(403, "csrf").assert_keeps_tokens();
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_hundreds_of_cookies_of_one_name_a_few_are_looked_at() {
+    let world = World::new().await;
+    let client = world.login("alice").await;
+    let good = client.access_token();
+    let forged = format!("{}AAAA", &good[..good.len() - 4]);
+    let cookies = |forged_first: usize| {
+        let junk = format!("sAccessToken={forged}; ").repeat(forged_first);
+        world.browser().with("cookie", &format!("{junk}sAccessToken={good}"))
+    };
+    cookies(7).get("/me").await.assert_ok();
+    cookies(8).get("/me").await.assert_refused(401, "try_refresh_token");
+    cookies(200).get("/me").await.assert_refused(401, "try_refresh_token");
 }

@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use axum::Router;
-use session_runtime::{Clock, SessionHandle, Sessions, SessionsBuilder, Timestamp};
+use session_runtime::{
+    Clock, Event, EventKind, Events, KeyRing, SessionHandle, Sessions, SessionsBuilder, Timestamp,
+};
+use tokio::time::timeout;
 
 use crate::{
     app::{App, ROUTES},
@@ -27,6 +30,19 @@ pub(crate) const MS: Duration = Duration::from_millis(1);
 
 /// A secret for tests whose nodes share one.
 pub(crate) const KEYS: &str = "pZ0hYw7Q1mXrC4t9uVbK2sEo8LdN5fGjRiAyTz3HxMk=";
+
+/// The next event of the kind that is waited for. On the paused runtime, giving up takes no time.
+pub(crate) async fn next_event(events: &mut Events, is_meant: impl Fn(&EventKind) -> bool) -> Event {
+    let next = async {
+        loop {
+            let event = events.next().await.expect("the session system runs");
+            if is_meant(&event.kind) {
+                return event;
+            }
+        }
+    };
+    timeout(Duration::from_secs(60), next).await.expect("the event comes")
+}
 
 #[derive(Clone)]
 pub(crate) struct World {
@@ -52,7 +68,8 @@ impl World {
         store: ObservedStore,
         settings: impl FnOnce(SessionsBuilder) -> SessionsBuilder,
     ) -> Self {
-        let builder = Sessions::builder(store.clone()).routes(&ROUTES).access_jitter(0.0);
+        let builder = Sessions::builder(store.clone()).key_ring(KeyRing::random());
+        let builder = builder.routes(&ROUTES).access_jitter(0.0);
         let sessions = settings(builder).build().await.expect("the settings work");
         let app = ROUTES.router(App { sessions: sessions.clone() });
         Self { clock: clock.clone(), store, sessions, app }

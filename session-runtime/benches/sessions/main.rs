@@ -25,9 +25,9 @@ variants of a row alike. Building requests and tokens is not counted.";
 /// How much is measured.
 #[derive(Clone, Copy)]
 pub(crate) struct Effort {
-    /// How often every variant is measured.
+    /// How often every variant is measured; the guard five times as often.
     pub(crate) rounds: usize,
-    /// How many operations a variant carries out each time.
+    /// How many operations a variant carries out each time; the guard twice as many.
     pub(crate) batch: usize,
     /// How many sessions the stores hold, the smallest first.
     pub(crate) populations: [usize; 3],
@@ -51,7 +51,11 @@ impl Effort {
 fn main() {
     let effort = Effort::asked_for();
     let runtime = runtime();
-    println!("{METHOD}\n\n{} rounds of {} operations\n", effort.rounds, effort.batch);
+    println!("{METHOD}\n");
+    println!(
+        "{} rounds of {} operations; of requests, five times as many of twice as many\n",
+        effort.rounds, effort.batch
+    );
     // First, while the process holds nothing else: the largest one also tells how much memory a session takes.
     let populations = is_wanted("operations").then(|| Population::of_each(effort, &runtime));
     if is_wanted("guard") {

@@ -24,7 +24,9 @@ use crate::{
 };
 
 pub(crate) fn measure(effort: Effort, runtime: &Runtime) {
-    println!("2. Sessions::verify of an access token not in the cache; aim: at most 1.10, with HS256 2.00");
+    println!(
+        "2. Sessions::verify of an access token not in the cache, which is full; aim: at most 1.10, with HS256 2.00"
+    );
     println!("{:<48}{:>11}{:>14}{:>10}", "", "verify", "bare check", "ratio");
     let algorithms = [
         SigningAlgorithm::EdDsa,
@@ -69,7 +71,9 @@ struct Token {
 
 impl Tokens {
     async fn new(algorithm: SigningAlgorithm, effort: Effort) -> Self {
-        let builder = Sessions::builder(MemoryStore::new()).refresh_path("/refresh");
+        // A cache that is full: of what a server at work does with a new token, making room in it is a part.
+        let builder =
+            Sessions::builder(MemoryStore::new()).refresh_path("/refresh").token_cache_bytes(1 << 16);
         let key = algorithm.algorithm();
         let sessions = builder.algorithm(algorithm).build().await.expect("the settings are sound");
         let mut texts = Vec::new();
@@ -88,7 +92,7 @@ impl Tokens {
     fn check_bare(&self, round: usize) -> Duration {
         let start = Instant::now();
         for token in &self.rounds[round] {
-            assert!(self.key.verifies(token.text[..token.signed].as_bytes(), &token.signature));
+            assert!(self.key.verifies(&token.text.as_bytes()[..token.signed], &token.signature));
         }
         start.elapsed()
     }
@@ -122,7 +126,7 @@ impl Token {
 /// A key as the cryptographic library has it.
 enum BareKey {
     Public(ParsedPublicKey),
-    Mac(hmac::Key),
+    Mac(Box<hmac::Key>),
 }
 
 impl BareKey {
@@ -144,7 +148,7 @@ impl BareKey {
             Algorithm::Hs256 => {
                 let mut bytes = [0; 32];
                 rand::fill(&mut bytes).expect("the system gives random numbers");
-                return Self::Mac(hmac::Key::new(hmac::HMAC_SHA256, &bytes));
+                return Self::Mac(Box::new(hmac::Key::new(hmac::HMAC_SHA256, &bytes)));
             }
         };
         Self::Public(key.expect("a published key is sound"))

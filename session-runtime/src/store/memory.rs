@@ -236,20 +236,29 @@ impl Inner {
         }
     }
 
-    /// Ends a session, and whatever it replaces in its turn if it was replaced itself. Returns whether it was live.
+    /// Ends a session, and those that it replaces if the end shows that it was in use. Returns whether it was live.
     fn end(&self, handle: SessionHandle, reason: EndReason, now: Timestamp) -> bool {
-        let mut ended = false;
-        let mut next = Some(handle);
-        while let Some(mut row) = next.take().and_then(|handle| self.rows.get_mut(&handle)) {
-            if row.end(reason, now) {
-                self.publish_end(&row);
-                ended = true;
-            }
-            if reason == EndReason::Replaced {
-                next = row.replaces.take().map(|replaced| *replaced);
-            }
+        let (ended, mut replaced) = self.end_one(handle, reason, now);
+        while let Some(handle) = replaced {
+            (_, replaced) = self.end_one(handle, EndReason::Replaced, now);
         }
         ended
+    }
+
+    /// Ends a session. Returns whether it was live, and which one ends with it.
+    fn end_one(
+        &self,
+        handle: SessionHandle,
+        reason: EndReason,
+        now: Timestamp,
+    ) -> (bool, Option<SessionHandle>) {
+        let Some(mut row) = self.rows.get_mut(&handle) else { return (false, None) };
+        let ended = row.end(reason, now);
+        if ended {
+            self.publish_end(&row);
+        }
+        let replaced = if reason.shows_use() { row.replaces.take() } else { None };
+        (ended, replaced.map(|replaced| *replaced))
     }
 
     /// Tells the feed of a row that just ended, while the row is locked: so ends are published in their order.

@@ -313,7 +313,7 @@ pub struct Ended {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum EndReason {
-    /// The user logged out.
+    /// A request of the session's own ended it: the user logged out.
     Logout,
     /// The application, or the user from another device, revoked it.
     Revoked,
@@ -330,6 +330,13 @@ pub enum EndReason {
         /// The client that reused a token; unknown where an access token of a dead branch gave it away.
         reused_by: Option<Fingerprint>,
     },
+}
+
+impl EndReason {
+    /// Whether only a client that had the session's tokens can have ended it so.
+    pub fn shows_use(self) -> bool {
+        matches!(self, Self::Logout | Self::Replaced)
+    }
 }
 
 /// Where a session was made, as far as the login request told. Neither part can be relied on.

@@ -92,13 +92,13 @@ impl CookieConfig {
         }
     }
 
-    /// Every setting that can't work, with the reason; empty if all can.
+    /// Every setting that can't work, by the name of its method in the builder, with the reason; empty if all can.
     pub(crate) fn problems(&self) -> Vec<String> {
         let mut problems = Vec::new();
-        self.check_scope("access_name", "access_path", self.access_scope(), &mut problems);
-        self.check_scope("refresh_name", "refresh_path", self.refresh_scope(), &mut problems);
+        self.check_scope("cookie_names", "access_path", self.access_scope(), &mut problems);
+        self.check_scope("cookie_names", "refresh_path", self.refresh_scope(), &mut problems);
         if self.access_name == self.refresh_name {
-            problems.push(format!("`access_name` and `refresh_name` are both `{}`", self.access_name));
+            problems.push(format!("`cookie_names` are both `{}`", self.access_name));
         }
         if self.refresh_path.len() > 1 && self.refresh_path.ends_with('/') {
             let path = &self.refresh_path;
@@ -107,15 +107,20 @@ impl CookieConfig {
             ));
         }
         if self.same_site == SameSite::None && !self.secure {
-            problems.push("`same_site` is `None` without `secure`, browsers refuse such a cookie".into());
+            problems.push("`same_site` is `None` together with `dangerous_insecure_cookies`, browsers refuse such a cookie".into());
         }
-        let older_domains = self.older_domains.iter().flatten().map(|domain| ("older_domains", domain));
-        for (setting, domain) in self.domain.iter().map(|domain| ("domain", domain)).chain(older_domains) {
+        let older_domains =
+            self.older_domains.iter().flatten().map(|domain| ("older_cookie_domains", domain));
+        for (setting, domain) in
+            self.domain.iter().map(|domain| ("cookie_domain", domain)).chain(older_domains)
+        {
             problems
                 .extend(domain_fault(domain).map(|fault| format!("`{setting}` `{}` {fault}", shown(domain))));
         }
         for path in &self.older_paths {
-            problems.extend(path_fault(path).map(|fault| format!("`older_paths` `{}` {fault}", shown(path))));
+            problems.extend(
+                path_fault(path).map(|fault| format!("`older_cookie_paths` `{}` {fault}", shown(path))),
+            );
         }
         problems
     }
@@ -244,11 +249,11 @@ impl CookieConfig {
             problem(
                 name_setting,
                 name,
-                "begins with `__Host-`, which needs `secure`, no `domain` and the path `/`",
+                "begins with `__Host-`, which needs `Secure`, no `cookie_domain` and the path `/`",
             );
         }
         if (has_prefix(name, "__Secure-") || has_prefix(name, "__Http-")) && !self.secure {
-            problem(name_setting, name, "has a prefix that needs `secure`");
+            problem(name_setting, name, "has a prefix that needs `Secure`");
         }
         if let Some(fault) = path_fault(path) {
             problem(path_setting, path, fault);
@@ -591,35 +596,35 @@ mod tests {
     #[test]
     fn each_setting_that_can_not_work_is_named() {
         let cases = [
-            (CookieConfig { access_name: "a b".into(), ..config() }, "`access_name`"),
-            (CookieConfig { access_name: "a=b".into(), ..config() }, "`access_name`"),
-            (CookieConfig { access_name: String::new(), ..config() }, "`access_name`"),
-            (CookieConfig { refresh_name: "ü".into(), ..config() }, "`refresh_name`"),
-            (CookieConfig { refresh_name: "a;b".into(), ..config() }, "`refresh_name`"),
+            (CookieConfig { access_name: "a b".into(), ..config() }, "`cookie_names`"),
+            (CookieConfig { access_name: "a=b".into(), ..config() }, "`cookie_names`"),
+            (CookieConfig { access_name: String::new(), ..config() }, "`cookie_names`"),
+            (CookieConfig { refresh_name: "ü".into(), ..config() }, "`cookie_names`"),
+            (CookieConfig { refresh_name: "a;b".into(), ..config() }, "`cookie_names`"),
             (CookieConfig { access_name: "sRefreshToken".into(), ..config() }, "both"),
-            (CookieConfig { refresh_name: "__Host-r".into(), ..config() }, "`refresh_name`"),
-            (CookieConfig { access_name: "__host-a".into(), secure: false, ..config() }, "`access_name`"),
+            (CookieConfig { refresh_name: "__Host-r".into(), ..config() }, "`cookie_names`"),
+            (CookieConfig { access_name: "__host-a".into(), secure: false, ..config() }, "`cookie_names`"),
             (
                 CookieConfig { access_name: "__Host-a".into(), domain: Some("a.example".into()), ..config() },
-                "`access_name`",
+                "`cookie_names`",
             ),
             (
                 CookieConfig { access_name: "__Host-a".into(), access_path: "/a".into(), ..config() },
-                "`access_name`",
+                "`cookie_names`",
             ),
-            (CookieConfig { refresh_name: "__SECURE-r".into(), secure: false, ..config() }, "`refresh_name`"),
-            (CookieConfig { refresh_name: "__Http-r".into(), secure: false, ..config() }, "`refresh_name`"),
+            (CookieConfig { refresh_name: "__SECURE-r".into(), secure: false, ..config() }, "`cookie_names`"),
+            (CookieConfig { refresh_name: "__Http-r".into(), secure: false, ..config() }, "`cookie_names`"),
             (CookieConfig { same_site: SameSite::None, secure: false, ..config() }, "`same_site`"),
-            (CookieConfig { domain: Some(String::new()), ..config() }, "`domain`"),
-            (CookieConfig { domain: Some("https://example.com".into()), ..config() }, "`domain`"),
-            (CookieConfig { domain: Some("example.com:443".into()), ..config() }, "`domain`"),
-            (CookieConfig { domain: Some("example.com; Path=/x".into()), ..config() }, "`domain`"),
-            (CookieConfig { domain: Some("a..b".into()), ..config() }, "`domain`"),
-            (CookieConfig { domain: Some("bücher.example".into()), ..config() }, "`domain`"),
-            (CookieConfig { domain: Some("a\r\nb".into()), ..config() }, "`domain`"),
-            (CookieConfig { domain: Some("a".repeat(1025)), ..config() }, "`domain`"),
-            (CookieConfig { older_domains: vec![Some("a b".into())], ..config() }, "`older_domains`"),
-            (CookieConfig { older_paths: vec!["old".into()], ..config() }, "`older_paths`"),
+            (CookieConfig { domain: Some(String::new()), ..config() }, "`cookie_domain`"),
+            (CookieConfig { domain: Some("https://example.com".into()), ..config() }, "`cookie_domain`"),
+            (CookieConfig { domain: Some("example.com:443".into()), ..config() }, "`cookie_domain`"),
+            (CookieConfig { domain: Some("example.com; Path=/x".into()), ..config() }, "`cookie_domain`"),
+            (CookieConfig { domain: Some("a..b".into()), ..config() }, "`cookie_domain`"),
+            (CookieConfig { domain: Some("bücher.example".into()), ..config() }, "`cookie_domain`"),
+            (CookieConfig { domain: Some("a\r\nb".into()), ..config() }, "`cookie_domain`"),
+            (CookieConfig { domain: Some("a".repeat(1025)), ..config() }, "`cookie_domain`"),
+            (CookieConfig { older_domains: vec![Some("a b".into())], ..config() }, "`older_cookie_domains`"),
+            (CookieConfig { older_paths: vec!["old".into()], ..config() }, "`older_cookie_paths`"),
             (CookieConfig { access_path: "app".into(), ..config() }, "`access_path`"),
             (CookieConfig { access_path: "/a;b".into(), ..config() }, "`access_path`"),
             (CookieConfig { access_path: "/a\tb".into(), ..config() }, "`access_path`"),

@@ -1,0 +1,160 @@
+//! The tokens that a request presents.
+
+use std::sync::Arc;
+
+use axum::http::{HeaderMap, request::Parts};
+
+use super::check_csrf_of_refresh;
+use crate::{
+    engine::Engine,
+    error::SessionError,
+    exchange::Refusal,
+    handle::SessionHandle,
+    session::Accepted,
+    token::{Opened, refresh},
+    transport::{
+        Transport, cookie,
+        header::{self, Bearer},
+    },
+};
+
+/// How many cookies of one name are looked at. A browser holds few, one for each path and domain that was ever used; more
+/// would have us check signatures at an attacker's will.
+const MAX_COOKIES_OF_A_NAME: usize = 8;
+
+/// The access token that a request presents.
+pub(super) struct Presented {
+    pub(super) accepted: Result<Arc<Accepted>, SessionError>,
+    pub(super) transport: Transport,
+    /// Whether it came in one of several cookies of the same name.
+    pub(super) several: bool,
+}
+
+impl Presented {
+    /// The token in `Authorization`, else the best of those in cookies. What has not the form of our tokens is not ours.
+    pub(super) fn find(engine: &Engine, headers: &HeaderMap) -> Result<Option<Self>, Refusal> {
+        match header::bearer(headers) {
+            Bearer::One(token) => {
+                if let Some(accepted) = engine.accept(token) {
+                    return Ok(Some(Self { accepted, transport: Transport::Header, several: false }));
+                }
+            }
+            Bearer::Ambiguous => return Err(SessionError::Unauthorised.into()),
+            Bearer::None => {}
+        }
+        let cookies = cookie::values(headers, &engine.config.cookies.access_name).take(MAX_COOKIES_OF_A_NAME);
+        let mut cookies = cookies.filter_map(|token| engine.accept(token));
+        let Some(accepted) = cookies.next() else { return Ok(None) };
+        let mut found = Self { accepted, transport: Transport::Cookie, several: false };
+        for accepted in cookies {
+            found.several = true;
+            found.accepted = newer(found.accepted, accepted);
+        }
+        Ok(Some(found))
+    }
+}
+
+fn newer(
+    one: Result<Arc<Accepted>, SessionError>,
+    other: Result<Arc<Accepted>, SessionError>,
+) -> Result<Arc<Accepted>, SessionError> {
+    match (one, other) {
+        (Ok(one), Ok(other)) if other.claims.issued_at > one.claims.issued_at => Ok(other),
+        (Ok(one), _) => Ok(one),
+        (Err(_), other) => other,
+    }
+}
+
+fn access_cookies<'a>(engine: &'a Engine, headers: &'a HeaderMap) -> impl Iterator<Item = &'a str> {
+    cookie::values(headers, &engine.config.cookies.access_name)
+        .take(MAX_COOKIES_OF_A_NAME)
+        .filter(|token| engine.is_access_token(token))
+}
+
+/// Every access token of the request, valid or not, that of `Authorization` first.
+pub(super) fn access_tokens<'a>(engine: &'a Engine, headers: &'a HeaderMap) -> impl Iterator<Item = &'a str> {
+    let bearer = match header::bearer(headers) {
+        Bearer::One(token) => Some(token),
+        Bearer::None | Bearer::Ambiguous => None,
+    };
+    bearer.into_iter().filter(|token| engine.is_access_token(token)).chain(access_cookies(engine, headers))
+}
+
+/// Whether the request carries tokens of a session by `transport`, valid or not.
+pub(super) fn carries(engine: &Engine, headers: &HeaderMap, transport: Transport) -> bool {
+    let cookies = &engine.config.cookies;
+    match transport {
+        Transport::Cookie => [&cookies.access_name, &cookies.refresh_name]
+            .into_iter()
+            .any(|name| cookie::values(headers, name).next().is_some()),
+        Transport::Header => match (header::refresh_header(headers), header::bearer(headers)) {
+            (Bearer::None, Bearer::One(token)) => {
+                engine.is_access_token(token) || refresh::open(&engine.keys, token).is_ok()
+            }
+            (Bearer::None, Bearer::None | Bearer::Ambiguous) => false,
+            (Bearer::One(_) | Bearer::Ambiguous, _) => true,
+        },
+    }
+}
+
+/// The refresh token that a request presents, its first MAC found right.
+pub(super) struct FoundRefreshToken {
+    pub(super) token: Opened,
+    pub(super) transport: Transport,
+    pub(super) several: bool,
+}
+
+/// CSRF first, where a cookie could be the token; then the token of a header, else the best of those in cookies.
+pub(super) fn find_refresh_token(
+    engine: &Engine,
+    parts: &Parts,
+) -> Result<FoundRefreshToken, (Transport, Refusal)> {
+    let headers = &parts.headers;
+    let invalid = |transport| (transport, Refusal::clearing(SessionError::Unauthorised));
+    let open = |text: &str| refresh::open(&engine.keys, text).ok();
+
+    let in_header = match (header::refresh_header(headers), header::bearer(headers)) {
+        (Bearer::One(text), _) => Some(open(text).ok_or_else(|| invalid(Transport::Header))?),
+        (Bearer::Ambiguous, _) | (Bearer::None, Bearer::Ambiguous) => return Err(invalid(Transport::Header)),
+        (Bearer::None, Bearer::One(text)) => open(text),
+        (Bearer::None, Bearer::None) => None,
+    };
+    if let Some(token) = in_header {
+        return Ok(FoundRefreshToken { token, transport: Transport::Header, several: false });
+    }
+
+    let cookies = cookie::values(headers, &engine.config.cookies.refresh_name);
+    let cookies: Vec<&str> = cookies.take(MAX_COOKIES_OF_A_NAME).collect();
+    if cookies.is_empty() {
+        // Nothing to clear: a login in another tab may just be setting cookies.
+        let junk = matches!(header::bearer(headers), Bearer::One(text) if !engine.is_access_token(text));
+        let refusal = if junk { Refusal::clearing } else { Refusal::keeping };
+        let transport = if junk { Transport::Header } else { engine.config.transport };
+        return Err((transport, refusal(SessionError::Unauthorised)));
+    }
+    let named = access_tokens(engine, headers)
+        .find_map(|token| engine.named_session(token))
+        .map(|named| named.handle);
+    let best = best_of(cookies.iter().filter_map(|text| open(text)), named);
+    check_csrf_of_refresh(engine, parts, best.as_ref().map(Opened::handle))
+        .map_err(|error| (Transport::Cookie, Refusal::keeping(error)))?;
+    let token = best.ok_or_else(|| invalid(Transport::Cookie))?;
+    Ok(FoundRefreshToken { token, transport: Transport::Cookie, several: cookies.len() > 1 })
+}
+
+/// Of several refresh tokens, the newest of the session that the access token names, else of the first session.
+///
+/// Generations of different sessions say nothing about each other. An older generation of the same session is a stale copy,
+/// which must not be presented: it would look like theft.
+fn best_of(tokens: impl Iterator<Item = Opened>, named: Option<SessionHandle>) -> Option<Opened> {
+    let mut newest: Vec<Opened> = Vec::new();
+    for token in tokens {
+        match newest.iter_mut().find(|known| known.handle() == token.handle()) {
+            Some(known) if token.generation() > known.generation() => *known = token,
+            Some(_) => {}
+            None => newest.push(token),
+        }
+    }
+    let preferred = newest.iter().position(|token| Some(token.handle()) == named).unwrap_or(0);
+    (!newest.is_empty()).then(|| newest.swap_remove(preferred))
+}
