@@ -1,13 +1,15 @@
 //! The session system itself: what all clones of a `Sessions` share, and what is done with it.
 
+mod token_cache;
+
 use std::{sync::Arc, time::Duration};
 
 use aws_lc_rs::rand;
 use futures_util::future::BoxFuture;
-use quick_cache::{Weighter, sync::Cache};
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::{sync::mpsc, time::timeout};
 
+use self::token_cache::TokenCache;
 use crate::{
     background,
     claims::ClaimSet,
@@ -41,7 +43,7 @@ pub(crate) struct Engine {
     pub(crate) clock: NodeClock,
     pub(crate) revoked: RevocationSet,
     pub(crate) flights: Flights,
-    cache: Cache<Box<str>, Arc<Accepted>, TokenWeight>,
+    cache: TokenCache,
     used: mpsc::Sender<(SessionHandle, u32)>,
     pub(crate) events: EventSender,
 }
@@ -56,11 +58,7 @@ impl Engine {
     ) -> Result<Arc<Self>, StoreError> {
         let (used, queue) = mpsc::channel(background::CONFIRM_QUEUE);
         let engine = Arc::new(Self {
-            cache: Cache::with_weighter(
-                (config.cache_bytes / TokenWeight::TYPICAL) as usize,
-                config.cache_bytes,
-                TokenWeight,
-            ),
+            cache: TokenCache::new(config.cache_bytes),
             revoked: RevocationSet::new(config.access_retention(), config.born_at),
             clock: NodeClock::new(clock),
             events: EventSender::default(),
@@ -88,7 +86,7 @@ impl Engine {
         match self.verify(token, now) {
             Ok(claims) => {
                 let accepted = Arc::new(Accepted::new(claims));
-                self.cache.insert(token.into(), Arc::clone(&accepted));
+                self.cache.insert(token, Arc::clone(&accepted));
                 Some(Ok(accepted))
             }
             Err(error) => access::looks_like_ours(&self.keys, token, now).then(|| {
@@ -413,21 +411,6 @@ impl Client {
     fn replaced(&self, user: &str) -> Option<SessionHandle> {
         let carried = self.carried.as_ref()?;
         (!carried.expired || *carried.user == *user).then_some(carried.handle)
-    }
-}
-
-/// How much memory an entry of the token cache takes, roughly.
-#[derive(Clone)]
-struct TokenWeight;
-
-impl TokenWeight {
-    const TYPICAL: u64 = 1024;
-}
-
-impl Weighter<Box<str>, Arc<Accepted>> for TokenWeight {
-    fn weight(&self, token: &Box<str>, _: &Arc<Accepted>) -> u64 {
-        // The claims are the token's payload once more, unpacked.
-        token.len() as u64 * 2 + 256
     }
 }
 

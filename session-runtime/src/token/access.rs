@@ -13,6 +13,7 @@ mod tests;
 use std::{cell::Cell, fmt, ops::Deref, time::Duration};
 
 use base64::prelude::{BASE64_URL_SAFE_NO_PAD as BASE64URL, Engine as _};
+use memchr::memchr_iter;
 use serde::{
     Deserialize, Deserializer, Serialize, Serializer,
     de::{self, DeserializeOwned, MapAccess, Visitor},
@@ -20,7 +21,7 @@ use serde::{
 };
 use serde_json::{Map, Value};
 
-use super::{Keys, redacted, signing::AccessKey};
+use super::{Keys, base64url, redacted, signing::AccessKey};
 use crate::{SessionHandle, Timestamp};
 
 /// The longest text that is taken for an access token, in bytes.
@@ -78,8 +79,7 @@ pub fn verify(
 ) -> Result<Verified, AccessError> {
     let segments = Segments::of(token).ok_or(AccessError::Malformed)?;
     let key = keys.verifier(segments.header, now).ok_or(AccessError::UnknownKey)?;
-    let mut buffer = [0; decoded_len(MAX_LEN)];
-    let (claims, not_before) = read_claims(segments.payload(&key, &mut buffer)?)?;
+    let (claims, not_before) = read_claims(&segments.payload(&key)?)?;
     expected.check(&claims, not_before, now)?;
     if claims.expires_at().after(expected.leeway) <= now {
         return Err(AccessError::Expired(Box::new(claims)));
@@ -324,32 +324,23 @@ impl<'a> Segments<'a> {
         if token.len() > MAX_LEN {
             return None;
         }
-        let (signed, signature) = token.rsplit_once('.')?;
-        let (header, payload) = signed.split_once('.')?;
+        let mut dots = memchr_iter(b'.', token.as_bytes());
+        let (first, second) = (dots.next()?, dots.next()?);
+        let (header, payload) = (&token[..first], &token[first + 1..second]);
+        let (signed, signature) = (&token[..second], &token[second + 1..]);
         let complete = !header.is_empty() && !payload.is_empty() && !signature.is_empty();
-        (complete && !payload.contains('.')).then_some(Self { header, payload, signature, signed })
+        (complete && dots.next().is_none()).then_some(Self { header, payload, signature, signed })
     }
 
     /// The payload, if the signature is this key's.
-    pub(super) fn payload<'b>(&self, key: &AccessKey, buffer: &'b mut [u8]) -> Result<&'b [u8], AccessError> {
-        let mut signature = [0; decoded_len(AccessKey::MAX_SIGNATURE_LEN * 4 / 3 + 2)];
-        let signature = decode(self.signature, &mut signature)?;
+    pub(super) fn payload(&self, key: &AccessKey) -> Result<Vec<u8>, AccessError> {
+        let mut buffer = [0; AccessKey::MAX_SIGNATURE_LEN.next_multiple_of(3)];
+        let signature = base64url::decode_into(self.signature, &mut buffer);
+        let signature = signature.map_err(|_| AccessError::Malformed)?;
         match key.verifies(self.signed.as_bytes(), signature) {
-            true => decode(self.payload, buffer),
+            true => base64url::decode(self.payload).map_err(|_| AccessError::Malformed),
             false => Err(AccessError::BadSignature),
         }
-    }
-}
-
-/// The room that the decoder asks for to decode `encoded` characters.
-const fn decoded_len(encoded: usize) -> usize {
-    encoded.div_ceil(4) * 3
-}
-
-fn decode<'b>(segment: &str, buffer: &'b mut [u8]) -> Result<&'b [u8], AccessError> {
-    match BASE64URL.decode_slice(segment, buffer) {
-        Ok(len) => Ok(&buffer[..len]),
-        Err(_) => Err(AccessError::Malformed),
     }
 }
 
@@ -407,7 +398,8 @@ impl Serialize for AccessClaims {
 /// The claims of a payload, and its `nbf`.
 fn read_claims(payload: &[u8]) -> Result<(AccessClaims, Option<Timestamp>), AccessError> {
     let reading = Cell::new("payload");
-    let mut json = serde_json::Deserializer::from_slice(payload);
+    let text = str::from_utf8(payload).map_err(|_| AccessError::BadClaims("payload"))?;
+    let mut json = serde_json::Deserializer::from_str(text);
     let draft = json.deserialize_map(PayloadVisitor { reading: &reading });
     let draft = draft.map_err(|_| AccessError::BadClaims(reading.get()))?;
     json.end().map_err(|_| AccessError::BadClaims("payload"))?;
