@@ -292,9 +292,11 @@ pub use session_macros::routes;
 
 #[doc(hidden)]
 pub mod __private {
+    pub use axum::response::Response;
+
     pub use crate::{
         Requirement,
-        guard::{Guard, ResponseFuture, check_argument, respond, theft_answer},
+        guard::{Guard, check_argument, respond, theft_answer},
         route::{
             Endpoint, GuardOptions, Hash, Hashes, Method, Mount, Mounting, RouteInfo, RouteSpec, TheftHook,
             Unlisted, Verdict, Wild, capacity, conflict, kind, routes, verdicts,

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::http::{HeaderMap, request::Parts};
+use axum::http::{HeaderMap, header::COOKIE, request::Parts};
 
 use super::check_csrf_of_refresh;
 use crate::{
@@ -84,9 +84,12 @@ pub(super) fn access_tokens<'a>(engine: &'a Engine, headers: &'a HeaderMap) -> i
 pub(super) fn carries(engine: &Engine, headers: &HeaderMap, transport: Transport) -> bool {
     let cookies = &engine.config.cookies;
     match transport {
-        Transport::Cookie => [&cookies.access_name, &cookies.refresh_name]
-            .into_iter()
-            .any(|name| cookie::values(headers, name).next().is_some()),
+        Transport::Cookie => {
+            let carries = |name| cookie::values(headers, name).next().is_some();
+            headers.contains_key(COOKIE) && (carries(&cookies.access_name) || carries(&cookies.refresh_name))
+        }
+        // Most requests carry none, and all are asked.
+        Transport::Header if !header::may_carry_token(headers) => false,
         Transport::Header => match (header::refresh_header(headers), header::bearer(headers)) {
             (Bearer::None, Bearer::One(token)) => {
                 engine.is_access_token(token) || refresh::open(&engine.keys, token).is_ok()

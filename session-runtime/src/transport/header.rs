@@ -53,6 +53,11 @@ pub(crate) fn refresh_header(headers: &HeaderMap) -> Bearer<'_> {
     only_one(headers.get_all(REFRESH_TOKEN).iter().map(|value| value.as_bytes().trim_ascii()))
 }
 
+/// Whether [`bearer`] or [`refresh_header`] can find anything.
+pub(crate) fn may_carry_token(headers: &HeaderMap) -> bool {
+    headers.contains_key(AUTHORIZATION) || headers.contains_key(REFRESH_TOKEN)
+}
+
 /// The transport that the client asks for; `None` if it names none, an unknown one, or more than one.
 pub(crate) fn auth_mode(headers: &HeaderMap) -> Option<Transport> {
     single(headers, AUTH_MODE)?.to_str().ok()?.parse().ok()
