@@ -33,6 +33,7 @@ use crate::{
         access::{self, DEFAULT_TENANT},
         refresh,
     },
+    transport::ascii,
 };
 
 /// What all clones of a [`Sessions`](crate::Sessions) share.
@@ -77,12 +78,13 @@ impl Engine {
 impl Engine {
     /// The session that an access token speaks of, if the token is valid; from the cache if it was seen before.
     ///
-    /// `None` where the text is no access token of ours by its form.
-    pub(crate) fn accept(&self, token: &str) -> Option<Result<Arc<Accepted>, SessionError>> {
+    /// `None` where it is no access token of ours by its form. Takes any bytes, because what is in the cache was text.
+    pub(crate) fn accept(&self, token: &[u8]) -> Option<Result<Arc<Accepted>, SessionError>> {
         let now = self.clock.now();
         if let Some(accepted) = self.cached(token, now) {
             return Some(Ok(accepted));
         }
+        let token = ascii(token)?;
         match self.verify(token, now) {
             Ok(claims) => {
                 let accepted = Arc::new(Accepted::new(claims));
@@ -99,7 +101,7 @@ impl Engine {
     /// Whether a text is an access token of ours by its form, valid or not.
     pub(crate) fn is_access_token(&self, text: &str) -> bool {
         let now = self.clock.now();
-        self.cached(text, now).is_some() || access::looks_like_ours(&self.keys, text, now)
+        self.cached(text.as_bytes(), now).is_some() || access::looks_like_ours(&self.keys, text, now)
     }
 
     /// The session that a validly signed access token names, expired or not.
@@ -112,7 +114,7 @@ impl Engine {
         Some(NamedSession { handle: claims.handle, user: claims.user, expired })
     }
 
-    fn cached(&self, token: &str, now: Timestamp) -> Option<Arc<Accepted>> {
+    fn cached(&self, token: &[u8], now: Timestamp) -> Option<Arc<Accepted>> {
         self.cache.get(token).filter(|accepted| now < self.good_until(&accepted.claims))
     }
 

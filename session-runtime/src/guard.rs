@@ -88,9 +88,9 @@ where
             RouteKind::Protected | RouteKind::Optional | RouteKind::Logout | RouteKind::Public => {
                 let is_logout = <E::Kind as Kind>::KIND == RouteKind::Logout;
                 if E::GUARD.check_store {
-                    Box::pin(admit_by_store(&sessions, parts, &E::GUARD, E::requirements(), is_logout)).await
+                    Box::pin(admit_by_store(sessions, parts, &E::GUARD, E::requirements(), is_logout)).await
                 } else {
-                    admit(&sessions, parts, &E::GUARD, E::requirements(), is_logout)
+                    admit(sessions, parts, &E::GUARD, E::requirements(), is_logout)
                 }
             }
             RouteKind::Login => receive(&sessions, parts, TypeId::of::<E>()),
@@ -119,13 +119,13 @@ struct Passage {
 
 /// Lets a request to a protected route pass, or not, without store I/O.
 fn admit(
-    sessions: &Sessions,
+    sessions: Sessions,
     parts: &Parts,
     options: &GuardOptions,
     requirements: &[Requirement],
     is_logout: bool,
 ) -> Passage {
-    match recognise(sessions, parts) {
+    match recognise(&sessions, parts) {
         Ok(known) => {
             let standing = sessions.engine().check_feed().map_err(Refusal::from);
             let judged = standing.and_then(|()| judge(sessions.engine(), options, requirements, &known));
@@ -137,13 +137,13 @@ fn admit(
 
 /// The same for a route with `check = store`.
 async fn admit_by_store(
-    sessions: &Sessions,
+    sessions: Sessions,
     parts: &Parts,
     options: &GuardOptions,
     requirements: &[Requirement],
     is_logout: bool,
 ) -> Passage {
-    match recognise(sessions, parts) {
+    match recognise(&sessions, parts) {
         Ok(known) => {
             let standing = check_row(sessions.engine(), &known).await;
             let judged = standing.and_then(|()| judge(sessions.engine(), options, requirements, &known));
@@ -158,22 +158,23 @@ struct Known {
     accepted: Arc<Accepted>,
     transport: Transport,
     several: bool,
+    both: bool,
 }
 
 fn recognise(sessions: &Sessions, parts: &Parts) -> Result<Known, Passage> {
     let engine = sessions.engine();
     let refused = |transport, refusal| refused(sessions, transport, parts, refusal);
     match Presented::find(engine, &parts.headers) {
-        Ok(Some(Presented { accepted: Ok(accepted), transport, several })) => {
+        Ok(Some(Presented { accepted: Ok(accepted), transport, several, both })) => {
             match check_token(engine, parts, &accepted, transport) {
-                Ok(()) => Ok(Known { accepted, transport, several }),
+                Ok(()) => Ok(Known { accepted, transport, several, both }),
                 Err(refusal) => Err(refused(transport, refusal)),
             }
         }
         Ok(Some(Presented { accepted: Err(error), transport, .. })) => Err(refused(transport, error.into())),
         Ok(None) => Err(Passage {
             outcome: Outcome::Anonymous,
-            finish: Finish::of(sessions, engine.config.transport),
+            finish: Finish::of(sessions.clone(), engine.config.transport),
         }),
         Err(refusal) => Err(refused(engine.config.transport, refusal)),
     }
@@ -220,26 +221,20 @@ fn judge(
 }
 
 fn conclude(
-    sessions: &Sessions,
+    sessions: Sessions,
     parts: &Parts,
     known: Known,
     judged: Result<(), Refusal>,
     is_logout: bool,
 ) -> Passage {
-    let Known { accepted, transport, several } = known;
+    let Known { accepted, transport, several, both } = known;
     if let Err(refusal) = judged {
-        return refused(sessions, transport, parts, refusal);
+        return refused(&sessions, transport, parts, refusal);
     }
-    let engine = sessions.engine();
-    engine.note_use(&accepted);
+    sessions.engine().note_use(&accepted);
     let session = Session::new(sessions.clone(), accepted);
     let work = if is_logout { Work::Logout(session.clone()) } else { Work::Session(session.clone()) };
-    let finish = Finish {
-        work,
-        expire_older: several,
-        clear_other: carries(engine, &parts.headers, transport.other()),
-        ..Finish::of(sessions, transport)
-    };
+    let finish = Finish { work, expire_older: several, clear_other: both, ..Finish::of(sessions, transport) };
     Passage { outcome: Outcome::Session(session), finish }
 }
 
@@ -281,7 +276,7 @@ fn receive(sessions: &Sessions, parts: &Parts, endpoint: TypeId) -> Passage {
     let finish = Finish {
         work: Work::Login(staged, Box::new(client)),
         clear_other: carries(engine, &parts.headers, transport.other()),
-        ..Finish::of(sessions, transport)
+        ..Finish::of(sessions.clone(), transport)
     };
     Passage { outcome: Outcome::Login(Box::new(login)), finish }
 }
@@ -312,7 +307,7 @@ async fn exchange(sessions: &Sessions, parts: &Parts, endpoint: TypeId) -> Passa
                 tokens: Some(Box::new(tokens)),
                 expire_older: found.several,
                 clear_other: carries(engine, &parts.headers, found.transport.other()),
-                ..Finish::of(sessions, found.transport)
+                ..Finish::of(sessions.clone(), found.transport)
             };
             Passage { outcome: Outcome::Session(session), finish }
         }
@@ -323,7 +318,7 @@ async fn exchange(sessions: &Sessions, parts: &Parts, endpoint: TypeId) -> Passa
 /// A request that is not served. Where its session is known to be over, the tokens that named it are cleared.
 fn refused(sessions: &Sessions, transport: Transport, parts: &Parts, refusal: Refusal) -> Passage {
     tracing::debug!(error = %refusal.error, path = parts.uri.path(), "request refused");
-    let finish = Finish { clear: refusal.clear, ..Finish::of(sessions, transport) };
+    let finish = Finish { clear: refusal.clear, ..Finish::of(sessions.clone(), transport) };
     Passage { outcome: Outcome::Refused(refusal.error), finish }
 }
 

@@ -43,9 +43,9 @@ pub(super) enum Work {
 }
 
 impl Finish {
-    pub(super) fn of(sessions: &Sessions, transport: Transport) -> Self {
+    pub(super) fn of(sessions: Sessions, transport: Transport) -> Self {
         Self {
-            sessions: sessions.clone(),
+            sessions,
             transport,
             work: Work::Nothing,
             tokens: None,

@@ -8,7 +8,7 @@ use axum::http::{
     },
 };
 
-use super::Transport;
+use super::{Transport, ascii};
 
 /// The access token, on responses in header mode.
 pub(crate) const ACCESS_TOKEN: HeaderName = HeaderName::from_static("st-access-token");
@@ -51,11 +51,6 @@ pub(crate) fn bearer(headers: &HeaderMap) -> Bearer<'_> {
 /// The token of `st-refresh-token`.
 pub(crate) fn refresh_header(headers: &HeaderMap) -> Bearer<'_> {
     only_one(headers.get_all(REFRESH_TOKEN).iter().map(|value| value.as_bytes().trim_ascii()))
-}
-
-/// Whether [`bearer`] or [`refresh_header`] can find anything.
-pub(crate) fn may_carry_token(headers: &HeaderMap) -> bool {
-    headers.contains_key(AUTHORIZATION) || headers.contains_key(REFRESH_TOKEN)
 }
 
 /// The transport that the client asks for; `None` if it names none, an unknown one, or more than one.
@@ -139,8 +134,8 @@ fn only_one<'a>(mut presented: impl Iterator<Item = &'a [u8]>) -> Bearer<'a> {
     if presented.next().is_some() {
         return Bearer::Ambiguous;
     }
-    match str::from_utf8(token) {
-        Ok(token) if !token.is_empty() && token.is_ascii() => Bearer::One(token),
+    match ascii(token) {
+        Some(token) if !token.is_empty() => Bearer::One(token),
         _ => Bearer::None,
     }
 }
