@@ -251,7 +251,19 @@ impl Engine {
         now: Timestamp,
         expires_at: u64,
     ) -> Result<(AccessToken, AccessClaims), SessionError> {
-        let claims = AccessClaims {
+        let claims = self.access_claims(row, generation, now, expires_at)?;
+        let token = access::mint(&self.keys, &claims, now).map_err(unmintable)?;
+        Ok((token, claims))
+    }
+
+    fn access_claims(
+        &self,
+        row: &Row,
+        generation: u32,
+        now: Timestamp,
+        expires_at: u64,
+    ) -> Result<AccessClaims, SessionError> {
+        Ok(AccessClaims {
             user: (&*row.user).into(),
             issued_at: now.as_secs(),
             expires_at,
@@ -263,20 +275,15 @@ impl Engine {
             issuer: self.config.issuer.as_deref().map(Into::into),
             audience: self.config.audience.as_deref().map(Into::into),
             claims: read_claims(row)?.into_map(),
-        };
-        let token = access::mint(&self.keys, &claims, now).map_err(|error| match error {
-            MintError::ReservedClaim { .. } | MintError::TooLarge { .. } => {
-                SessionError::misconfigured(error.to_string())
-            }
-            other => SessionError::misconfigured(format!("no access token could be made: {other}")),
-        })?;
-        Ok((token, claims))
+        })
     }
 
     /// Refuses a row whose claims would not fit into every access token of its future: one with the largest numbers.
     fn check_size(&self, row: &Row) -> Result<(), SessionError> {
         const LATE: u64 = 99_999_999_999;
-        self.mint(row, u32::MAX, self.clock.now(), LATE).map(drop)
+        let now = self.clock.now();
+        let claims = self.access_claims(row, u32::MAX, now, LATE)?;
+        access::check_mintable(&self.keys, &claims, now).map_err(unmintable)
     }
 
     /// By how much the access tokens of a session are shorter lived than configured; the same for all of them.
@@ -413,6 +420,15 @@ impl Client {
     fn replaced(&self, user: &str) -> Option<SessionHandle> {
         let carried = self.carried.as_ref()?;
         (!carried.expired || *carried.user == *user).then_some(carried.handle)
+    }
+}
+
+fn unmintable(error: MintError) -> SessionError {
+    match error {
+        MintError::ReservedClaim { .. } | MintError::TooLarge { .. } => {
+            SessionError::misconfigured(error.to_string())
+        }
+        other => SessionError::misconfigured(format!("no access token could be made: {other}")),
     }
 }
 

@@ -10,7 +10,7 @@
 #[cfg(test)]
 mod tests;
 
-use std::{cell::Cell, fmt, ops::Deref, time::Duration};
+use std::{cell::Cell, fmt, ops::Deref, sync::Arc, time::Duration};
 
 use base64::prelude::{BASE64_URL_SAFE_NO_PAD as BASE64URL, Engine as _};
 use memchr::memchr_iter;
@@ -44,22 +44,24 @@ pub const DEFAULT_TENANT: &str = "public";
 /// When a claim of the application has a [reserved](is_reserved) name, or the token would be longer than
 /// [`MAX_MINTED_LEN`]: browsers drop such a cookie without a word. Nothing is cut off.
 pub fn mint(keys: &Keys, claims: &AccessClaims, now: Timestamp) -> Result<AccessToken, MintError> {
-    if let Some(name) = claims.claims.keys().find(|name| is_reserved(name)) {
-        return Err(MintError::ReservedClaim { name: name.as_str().into() });
-    }
-    let payload = serde_json::to_vec(claims).map_err(|_| MintError::Encoding)?;
-    let key = keys.signer(now);
-    let mut token = String::with_capacity(key.header().len() + payload.len() * 4 / 3 + 128);
+    let Unsigned { key, payload, len } = Unsigned::of(keys, claims, now)?;
+    let mut token = String::with_capacity(len);
     token.push_str(key.header());
     token.push('.');
     BASE64URL.encode_string(&payload, &mut token);
     let signature = key.sign(token.as_bytes()).ok_or(MintError::Signing)?;
     token.push('.');
     BASE64URL.encode_string(signature.as_ref(), &mut token);
-    match token.len() {
-        size if size > MAX_MINTED_LEN => Err(MintError::TooLarge { size }),
-        _ => Ok(AccessToken(token)),
-    }
+    Ok(AccessToken(token))
+}
+
+/// Whether [`mint`] would make a token of `claims`; signs nothing.
+///
+/// # Errors
+///
+/// As [`mint`].
+pub(crate) fn check_mintable(keys: &Keys, claims: &AccessClaims, now: Timestamp) -> Result<(), MintError> {
+    Unsigned::of(keys, claims, now).map(drop)
 }
 
 /// Checks an access token: form, key, signature, then the claims, in this order.
@@ -281,6 +283,30 @@ pub enum MintError {
     /// The cryptographic library failed.
     #[error("the access token could not be signed")]
     Signing,
+}
+
+/// A token that can be made: all but its signature.
+struct Unsigned {
+    key: Arc<AccessKey>,
+    payload: Vec<u8>,
+    /// How long the token is with its signature.
+    len: usize,
+}
+
+impl Unsigned {
+    fn of(keys: &Keys, claims: &AccessClaims, now: Timestamp) -> Result<Self, MintError> {
+        if let Some(name) = claims.claims.keys().find(|name| is_reserved(name)) {
+            return Err(MintError::ReservedClaim { name: name.as_str().into() });
+        }
+        let payload = serde_json::to_vec(claims).map_err(|_| MintError::Encoding)?;
+        let key = keys.signer(now);
+        let encoded = |len| base64::encoded_len(len, false).ok_or(MintError::Encoding);
+        let len = key.header().len() + 1 + encoded(payload.len())? + 1 + encoded(key.signature_len())?;
+        if len > MAX_MINTED_LEN {
+            return Err(MintError::TooLarge { size: len });
+        }
+        Ok(Self { key, payload, len })
+    }
 }
 
 /// The names that a claim of the application must not have: those of our own claims, of the registered ones (RFC 7519
