@@ -117,7 +117,7 @@ impl Handler {
             #visibility fn #name(
                 #guard: #guard_type,
                 #(#names: #types,)*
-            ) -> ::session_runtime::__private::ResponseFuture {
+            ) -> impl ::core::future::Future<Output = ::session_runtime::__private::Response> + ::core::marker::Send {
                 #inner
                 #signature #body
                 #check_argument

@@ -63,8 +63,7 @@ impl fmt::Debug for Timestamp {
 }
 
 const fn millis(duration: Duration) -> u64 {
-    let millis = duration.as_millis();
-    if millis > u64::MAX as u128 { u64::MAX } else { millis as u64 }
+    duration.as_secs().saturating_mul(1000).saturating_add(duration.subsec_millis() as u64)
 }
 
 /// Where "now" comes from: the system's clock, or one that a test sets.

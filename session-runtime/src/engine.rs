@@ -1,13 +1,15 @@
 //! The session system itself: what all clones of a `Sessions` share, and what is done with it.
 
+mod token_cache;
+
 use std::{sync::Arc, time::Duration};
 
 use aws_lc_rs::rand;
 use futures_util::future::BoxFuture;
-use quick_cache::{Weighter, sync::Cache};
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::{sync::mpsc, time::timeout};
 
+use self::token_cache::TokenCache;
 use crate::{
     background,
     claims::ClaimSet,
@@ -31,6 +33,7 @@ use crate::{
         access::{self, DEFAULT_TENANT},
         refresh,
     },
+    transport::ascii,
 };
 
 /// What all clones of a [`Sessions`](crate::Sessions) share.
@@ -41,7 +44,7 @@ pub(crate) struct Engine {
     pub(crate) clock: NodeClock,
     pub(crate) revoked: RevocationSet,
     pub(crate) flights: Flights,
-    cache: Cache<Box<str>, Arc<Accepted>, TokenWeight>,
+    cache: TokenCache,
     used: mpsc::Sender<(SessionHandle, u32)>,
     pub(crate) events: EventSender,
 }
@@ -56,11 +59,7 @@ impl Engine {
     ) -> Result<Arc<Self>, StoreError> {
         let (used, queue) = mpsc::channel(background::CONFIRM_QUEUE);
         let engine = Arc::new(Self {
-            cache: Cache::with_weighter(
-                (config.cache_bytes / TokenWeight::TYPICAL) as usize,
-                config.cache_bytes,
-                TokenWeight,
-            ),
+            cache: TokenCache::new(config.cache_bytes),
             revoked: RevocationSet::new(config.access_retention(), config.born_at),
             clock: NodeClock::new(clock),
             events: EventSender::default(),
@@ -79,16 +78,17 @@ impl Engine {
 impl Engine {
     /// The session that an access token speaks of, if the token is valid; from the cache if it was seen before.
     ///
-    /// `None` where the text is no access token of ours by its form.
-    pub(crate) fn accept(&self, token: &str) -> Option<Result<Arc<Accepted>, SessionError>> {
+    /// `None` where it is no access token of ours by its form. Takes any bytes, because what is in the cache was text.
+    pub(crate) fn accept(&self, token: &[u8]) -> Option<Result<Arc<Accepted>, SessionError>> {
         let now = self.clock.now();
         if let Some(accepted) = self.cached(token, now) {
             return Some(Ok(accepted));
         }
+        let token = ascii(token)?;
         match self.verify(token, now) {
             Ok(claims) => {
                 let accepted = Arc::new(Accepted::new(claims));
-                self.cache.insert(token.into(), Arc::clone(&accepted));
+                self.cache.insert(token, Arc::clone(&accepted));
                 Some(Ok(accepted))
             }
             Err(error) => access::looks_like_ours(&self.keys, token, now).then(|| {
@@ -101,7 +101,7 @@ impl Engine {
     /// Whether a text is an access token of ours by its form, valid or not.
     pub(crate) fn is_access_token(&self, text: &str) -> bool {
         let now = self.clock.now();
-        self.cached(text, now).is_some() || access::looks_like_ours(&self.keys, text, now)
+        self.cached(text.as_bytes(), now).is_some() || access::looks_like_ours(&self.keys, text, now)
     }
 
     /// The session that a validly signed access token names, expired or not.
@@ -114,7 +114,7 @@ impl Engine {
         Some(NamedSession { handle: claims.handle, user: claims.user, expired })
     }
 
-    fn cached(&self, token: &str, now: Timestamp) -> Option<Arc<Accepted>> {
+    fn cached(&self, token: &[u8], now: Timestamp) -> Option<Arc<Accepted>> {
         self.cache.get(token).filter(|accepted| now < self.good_until(&accepted.claims))
     }
 
@@ -251,7 +251,19 @@ impl Engine {
         now: Timestamp,
         expires_at: u64,
     ) -> Result<(AccessToken, AccessClaims), SessionError> {
-        let claims = AccessClaims {
+        let claims = self.access_claims(row, generation, now, expires_at)?;
+        let token = access::mint(&self.keys, &claims, now).map_err(unmintable)?;
+        Ok((token, claims))
+    }
+
+    fn access_claims(
+        &self,
+        row: &Row,
+        generation: u32,
+        now: Timestamp,
+        expires_at: u64,
+    ) -> Result<AccessClaims, SessionError> {
+        Ok(AccessClaims {
             user: (&*row.user).into(),
             issued_at: now.as_secs(),
             expires_at,
@@ -263,20 +275,15 @@ impl Engine {
             issuer: self.config.issuer.as_deref().map(Into::into),
             audience: self.config.audience.as_deref().map(Into::into),
             claims: read_claims(row)?.into_map(),
-        };
-        let token = access::mint(&self.keys, &claims, now).map_err(|error| match error {
-            MintError::ReservedClaim { .. } | MintError::TooLarge { .. } => {
-                SessionError::misconfigured(error.to_string())
-            }
-            other => SessionError::misconfigured(format!("no access token could be made: {other}")),
-        })?;
-        Ok((token, claims))
+        })
     }
 
     /// Refuses a row whose claims would not fit into every access token of its future: one with the largest numbers.
     fn check_size(&self, row: &Row) -> Result<(), SessionError> {
         const LATE: u64 = 99_999_999_999;
-        self.mint(row, u32::MAX, self.clock.now(), LATE).map(drop)
+        let now = self.clock.now();
+        let claims = self.access_claims(row, u32::MAX, now, LATE)?;
+        access::check_mintable(&self.keys, &claims, now).map_err(unmintable)
     }
 
     /// By how much the access tokens of a session are shorter lived than configured; the same for all of them.
@@ -416,18 +423,12 @@ impl Client {
     }
 }
 
-/// How much memory an entry of the token cache takes, roughly.
-#[derive(Clone)]
-struct TokenWeight;
-
-impl TokenWeight {
-    const TYPICAL: u64 = 1024;
-}
-
-impl Weighter<Box<str>, Arc<Accepted>> for TokenWeight {
-    fn weight(&self, token: &Box<str>, _: &Arc<Accepted>) -> u64 {
-        // The claims are the token's payload once more, unpacked.
-        token.len() as u64 * 2 + 256
+fn unmintable(error: MintError) -> SessionError {
+    match error {
+        MintError::ReservedClaim { .. } | MintError::TooLarge { .. } => {
+            SessionError::misconfigured(error.to_string())
+        }
+        other => SessionError::misconfigured(format!("no access token could be made: {other}")),
     }
 }
 

@@ -84,11 +84,15 @@ where
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Response> {
         let sessions = Sessions::from_ref(state);
-        // What few requests need is boxed, here and in `apply`: every request's future has room for its longest way.
+        // What awaits is boxed, here and in `respond`: every request's future has room for its longest way.
         let Passage { outcome, mut finish } = match <E::Kind as Kind>::KIND {
             RouteKind::Protected | RouteKind::Optional | RouteKind::Logout | RouteKind::Public => {
                 let is_logout = <E::Kind as Kind>::KIND == RouteKind::Logout;
-                admit(&sessions, parts, &E::GUARD, E::requirements(), is_logout).await
+                if E::GUARD.check_store {
+                    Box::pin(admit_by_store(sessions, parts, &E::GUARD, E::requirements(), is_logout)).await
+                } else {
+                    admit(sessions, parts, &E::GUARD, E::requirements(), is_logout)
+                }
             }
             RouteKind::Login => receive(&sessions, parts, TypeId::of::<E>()),
             RouteKind::Refresh => {
@@ -96,7 +100,7 @@ where
             }
         };
         if let Some(answer) = finish.instead.take() {
-            return Err(Box::pin(finish.apply(*answer)).await);
+            return Err(finish.tell(*answer));
         }
         match A::take(outcome) {
             Ok(argument) => Ok(Self { argument, finish, endpoint: PhantomData }),
@@ -110,50 +114,73 @@ struct Passage {
     finish: Finish,
 }
 
-/// Lets a request to a protected route pass, or not. No store I/O but with `check = store`.
-async fn admit(
-    sessions: &Sessions,
+/// Lets a request to a protected route pass, or not, without store I/O.
+fn admit(
+    sessions: Sessions,
     parts: &Parts,
     options: &GuardOptions,
     requirements: &[Requirement],
     is_logout: bool,
 ) -> Passage {
-    let engine = sessions.engine();
-    let (presented, transport, several) = match Presented::find(engine, &parts.headers) {
-        Ok(Some(Presented { accepted, transport, several })) => (accepted, transport, several),
-        Ok(None) => {
-            return Passage {
-                outcome: Outcome::Anonymous,
-                finish: Finish::of(sessions, engine.config.transport),
-            };
+    match recognise(&sessions, parts) {
+        Ok(known) => {
+            let standing = sessions.engine().check_feed().map_err(Refusal::from);
+            let judged = standing.and_then(|()| judge(sessions.engine(), options, requirements, &known));
+            conclude(sessions, parts, known, judged, is_logout)
         }
-        Err(refusal) => return refused(sessions, engine.config.transport, parts, refusal),
-    };
-    let judged = match presented {
-        Ok(accepted) => {
-            judge(engine, parts, options, requirements, &accepted, transport).await.map(|()| accepted)
-        }
-        Err(error) => Err(error.into()),
-    };
-    match judged {
-        Ok(accepted) => {
-            engine.note_use(&accepted);
-            let session = Session::new(sessions.clone(), accepted);
-            let work = if is_logout { Work::Logout(session.clone()) } else { Work::Session(session.clone()) };
-            let finish = Finish { work, expire_older: several, ..Finish::of(sessions, transport) };
-            let finish = Finish { clear_other: carries(engine, &parts.headers, transport.other()), ..finish };
-            Passage { outcome: Outcome::Session(session), finish }
-        }
-        Err(refusal) => refused(sessions, transport, parts, refusal),
+        Err(passage) => passage,
     }
 }
 
-/// Everything that is asked of a valid access token.
-async fn judge(
-    engine: &Engine,
+/// The same for a route with `check = store`.
+async fn admit_by_store(
+    sessions: Sessions,
     parts: &Parts,
     options: &GuardOptions,
     requirements: &[Requirement],
+    is_logout: bool,
+) -> Passage {
+    match recognise(&sessions, parts) {
+        Ok(known) => {
+            let standing = check_row(sessions.engine(), &known).await;
+            let judged = standing.and_then(|()| judge(sessions.engine(), options, requirements, &known));
+            conclude(sessions, parts, known, judged, is_logout)
+        }
+        Err(passage) => passage,
+    }
+}
+
+/// The session that a request comes with, as far as the token and this node can tell that it is one.
+struct Known {
+    accepted: Arc<Accepted>,
+    transport: Transport,
+    several: bool,
+    both: bool,
+}
+
+fn recognise(sessions: &Sessions, parts: &Parts) -> Result<Known, Passage> {
+    let engine = sessions.engine();
+    let refused = |transport, refusal| refused(sessions, transport, parts, refusal);
+    match Presented::find(engine, &parts.headers) {
+        Ok(Some(Presented { accepted: Ok(accepted), transport, several, both })) => {
+            match check_token(engine, parts, &accepted, transport) {
+                Ok(()) => Ok(Known { accepted, transport, several, both }),
+                Err(refusal) => Err(refused(transport, refusal)),
+            }
+        }
+        Ok(Some(Presented { accepted: Err(error), transport, .. })) => Err(refused(transport, error.into())),
+        Ok(None) => Err(Passage {
+            outcome: Outcome::Anonymous,
+            finish: Finish::of(sessions.clone(), engine.config.transport),
+        }),
+        Err(refusal) => Err(refused(engine.config.transport, refusal)),
+    }
+}
+
+/// What is asked of every valid access token.
+fn check_token(
+    engine: &Engine,
+    parts: &Parts,
     accepted: &Accepted,
     transport: Transport,
 ) -> Result<(), Refusal> {
@@ -164,21 +191,48 @@ async fn judge(
             CsrfRejected::Token => SessionError::TryRefreshToken,
         })?;
     }
-    check_standing(engine.standing(accepted))?;
-    if options.check_store {
-        let row = Box::pin(engine.row(accepted.claims.handle)).await?;
-        check_standing(standing_of(row.as_ref(), engine.clock.now()))?;
-    } else {
-        engine.check_feed()?;
-    }
+    check_standing(engine.standing(accepted))
+}
+
+async fn check_row(engine: &Engine, known: &Known) -> Result<(), Refusal> {
+    let row = engine.row(known.accepted.claims.handle).await?;
+    check_standing(standing_of(row.as_ref(), engine.clock.now()))
+}
+
+/// What the route asks of a session.
+fn judge(
+    engine: &Engine,
+    options: &GuardOptions,
+    requirements: &[Requirement],
+    known: &Known,
+) -> Result<(), Refusal> {
+    let Accepted { claims, application, .. } = &*known.accepted;
     let mut failures: Vec<_> =
-        requirements.iter().filter_map(|required| required.check(&accepted.application).err()).collect();
+        requirements.iter().filter_map(|required| required.check(application).err()).collect();
     if let Some(max_age) = options.max_auth_age
-        && engine.clock.now().since(accepted.claims.auth_time()) > max_age
+        && engine.clock.now().since(claims.auth_time()) > max_age
     {
         failures.push(ClaimFailure::authentication_too_old(max_age.as_secs()));
     }
     if failures.is_empty() { Ok(()) } else { Err(SessionError::InvalidClaims(failures).into()) }
+}
+
+fn conclude(
+    sessions: Sessions,
+    parts: &Parts,
+    known: Known,
+    judged: Result<(), Refusal>,
+    is_logout: bool,
+) -> Passage {
+    let Known { accepted, transport, several, both } = known;
+    if let Err(refusal) = judged {
+        return refused(&sessions, transport, parts, refusal);
+    }
+    sessions.engine().note_use(&accepted);
+    let session = Session::new(sessions.clone(), accepted);
+    let work = if is_logout { Work::Logout(session.clone()) } else { Work::Session(session.clone()) };
+    let finish = Finish { work, expire_older: several, clear_other: both, ..Finish::of(sessions, transport) };
+    Passage { outcome: Outcome::Session(session), finish }
 }
 
 /// What the store says of a session.
@@ -219,7 +273,7 @@ fn receive(sessions: &Sessions, parts: &Parts, endpoint: TypeId) -> Passage {
     let finish = Finish {
         work: Work::Login(staged, Box::new(client)),
         clear_other: carries(engine, &parts.headers, transport.other()),
-        ..Finish::of(sessions, transport)
+        ..Finish::of(sessions.clone(), transport)
     };
     Passage { outcome: Outcome::Login(Box::new(login)), finish }
 }
@@ -256,7 +310,7 @@ async fn exchange(
                 tokens: Some(Box::new(tokens)),
                 expire_older: found.several,
                 clear_other: carries(engine, &parts.headers, found.transport.other()),
-                ..Finish::of(sessions, found.transport)
+                ..Finish::of(sessions.clone(), found.transport)
             };
             Passage { outcome: Outcome::Session(session), finish }
         }
@@ -299,7 +353,7 @@ async fn exchange_watched(
 /// A request that is not served. Where its session is known to be over, the tokens that named it are cleared.
 fn refused(sessions: &Sessions, transport: Transport, parts: &Parts, refusal: Refusal) -> Passage {
     tracing::debug!(error = %refusal.error, path = parts.uri.path(), "request refused");
-    let finish = Finish { clear: refusal.clear, ..Finish::of(sessions, transport) };
+    let finish = Finish { clear: refusal.clear, ..Finish::of(sessions.clone(), transport) };
     Passage { outcome: Outcome::Refused(refusal.error), finish }
 }
 
@@ -380,10 +434,6 @@ fn origin(parts: &Parts) -> Option<Box<Origin>> {
     (address.is_some() || user_agent.is_some()).then(|| Box::new(Origin { address, user_agent }))
 }
 
-/// What every generated handler returns.
-#[doc(hidden)]
-pub type ResponseFuture = Pin<Box<dyn Future<Output = Response> + Send>>;
-
 /// Runs the user's handler and finishes its response.
 ///
 /// Generic over the type of the response only, so that it is compiled once for all handlers that return the same.
@@ -391,6 +441,13 @@ pub type ResponseFuture = Pin<Box<dyn Future<Output = Response> + Send>>;
 pub fn respond<R: IntoResponse + 'static>(
     finish: Finish,
     handler: Pin<Box<dyn Future<Output = R> + Send>>,
-) -> ResponseFuture {
-    Box::pin(async move { finish.apply(handler.await.into_response()).await })
+) -> impl Future<Output = Response> + Send {
+    async move {
+        let response = handler.await.into_response();
+        if finish.has_work_for_the_store() {
+            Box::pin(finish.carry_out(response)).await
+        } else {
+            finish.tell(response)
+        }
+    }
 }

@@ -391,9 +391,11 @@ pub use session_macros::route_group;
 
 #[doc(hidden)]
 pub mod __private {
+    pub use axum::response::Response;
+
     pub use crate::{
         Requirement,
-        guard::{Guard, ResponseFuture, check_argument, respond, theft_answer},
+        guard::{Guard, check_argument, respond, theft_answer},
         route::{
             Completeness, Endpoint, Finding, GuardOptions, Hash, Hashes, Included, Method, Mount, Mounting,
             Part, RouteInfo, RouteSpec, TheftHook, Unlisted, Wild, capacity, conflict, flatten, joined_len,

@@ -74,7 +74,8 @@ impl Sessions {
     ///
     /// [`SessionError::TryRefreshToken`] and [`SessionError::Unauthorised`].
     pub fn verify(&self, access_token: &str) -> Result<Session, SessionError> {
-        let accepted = self.0.accept(access_token).unwrap_or(Err(SessionError::TryRefreshToken))?;
+        let accepted =
+            self.0.accept(access_token.as_bytes()).unwrap_or(Err(SessionError::TryRefreshToken))?;
         match self.0.standing(&accepted) {
             Standing::Live => self.0.check_feed()?,
             Standing::Replaced => return Err(SessionError::TryRefreshToken),

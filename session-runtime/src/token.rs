@@ -12,6 +12,7 @@
 //! Tokens, secrets and keys print as `[REDACTED]`.
 
 pub mod access;
+mod base64url;
 pub mod derived;
 pub mod key_ring;
 pub mod keys;

@@ -297,6 +297,11 @@ impl Staged {
     }
 }
 
+/// The bytes as text, if they are ASCII.
+pub(crate) fn ascii(bytes: &[u8]) -> Option<&str> {
+    str::from_utf8(bytes).ok().filter(|text| text.is_ascii())
+}
+
 #[cfg(test)]
 mod tests {
     use axum::http::header::{ACCESS_CONTROL_EXPOSE_HEADERS, CACHE_CONTROL};

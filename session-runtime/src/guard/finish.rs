@@ -45,9 +45,9 @@ pub(super) enum Work {
 }
 
 impl Finish {
-    pub(super) fn of(sessions: &Sessions, transport: Transport) -> Self {
+    pub(super) fn of(sessions: Sessions, transport: Transport) -> Self {
         Self {
-            sessions: sessions.clone(),
+            sessions,
             transport,
             work: Work::Nothing,
             tokens: None,
@@ -64,32 +64,44 @@ impl Finish {
         self.write(response)
     }
 
-    /// Carries out what the handler's success or its calls ask for, and tells the client.
-    pub(super) async fn apply(mut self, mut response: Response) -> Response {
-        let statuses = &self.sessions.engine().config.statuses;
-        if let Some(Refused(error)) = response.extensions_mut().remove() {
-            error.configure(statuses, &mut response);
-            error.log_misconfiguration();
+    /// Whether a login or a logout waits to be carried out, which takes [`carry_out`](Self::carry_out).
+    pub(super) fn has_work_for_the_store(&self) -> bool {
+        matches!(self.work, Work::Login(..) | Work::Logout(_))
+    }
+
+    /// Tells the client what the handler's calls changed.
+    pub(super) fn tell(mut self, mut response: Response) -> Response {
+        self.configure(&mut response);
+        if let Work::Session(session) = &self.work {
+            let changes = session.take_changes();
+            self.take_changes(changes);
         }
+        self.write(response)
+    }
+
+    /// Carries out what the handler's success asks for, and tells the client.
+    pub(super) async fn carry_out(mut self, mut response: Response) -> Response {
+        self.configure(&mut response);
         let succeeded = response.status().as_u16() < 400;
-        let failed = match std::mem::replace(&mut self.work, Work::Nothing) {
-            Work::Nothing => None,
-            Work::Session(session) => {
-                self.take_changes(session.take_changes());
-                None
-            }
-            Work::Login(staged, client) if succeeded => {
-                Box::pin(self.commit(staged.take(), *client)).await.err()
-            }
-            Work::Logout(session) if succeeded => Box::pin(self.log_out(&session, &mut response)).await.err(),
-            Work::Login(..) | Work::Logout(_) => None,
+        let done = match std::mem::replace(&mut self.work, Work::Nothing) {
+            Work::Login(staged, client) if succeeded => self.commit(staged.take(), *client).await,
+            Work::Logout(session) if succeeded => self.log_out(&session, &mut response).await,
+            Work::Login(..) | Work::Logout(_) | Work::Session(_) | Work::Nothing => Ok(()),
         };
-        match failed {
-            Some(error) => {
+        match done {
+            Ok(()) => self.write(response),
+            Err(error) => {
                 error.log_misconfiguration();
                 self.refuse(&error)
             }
-            None => self.write(response),
+        }
+    }
+
+    /// Gives a [`SessionError`] that the handler returned the status that is configured for it.
+    fn configure(&self, response: &mut Response) {
+        if let Some(Refused(error)) = response.extensions_mut().remove() {
+            error.configure(&self.sessions.engine().config.statuses, response);
+            error.log_misconfiguration();
         }
     }
 

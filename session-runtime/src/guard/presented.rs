@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use axum::http::{HeaderMap, request::Parts};
+use axum::http::{HeaderMap, header::COOKIE, request::Parts};
 
 use super::check_csrf_of_refresh;
 use crate::{
@@ -28,24 +28,30 @@ pub(super) struct Presented {
     pub(super) transport: Transport,
     /// Whether it came in one of several cookies of the same name.
     pub(super) several: bool,
+    /// Whether the request carries tokens by the other transport too.
+    pub(super) both: bool,
 }
 
 impl Presented {
     /// The token in `Authorization`, else the best of those in cookies. What has not the form of our tokens is not ours.
     pub(super) fn find(engine: &Engine, headers: &HeaderMap) -> Result<Option<Self>, Refusal> {
-        match header::bearer(headers) {
+        let bearer = header::bearer(headers);
+        match bearer {
             Bearer::One(token) => {
-                if let Some(accepted) = engine.accept(token) {
-                    return Ok(Some(Self { accepted, transport: Transport::Header, several: false }));
+                if let Some(accepted) = engine.accept(token.as_bytes()) {
+                    let both = carries_cookies(engine, headers);
+                    return Ok(Some(Self { accepted, transport: Transport::Header, several: false, both }));
                 }
             }
             Bearer::Ambiguous => return Err(SessionError::Unauthorised.into()),
             Bearer::None => {}
         }
-        let cookies = cookie::values(headers, &engine.config.cookies.access_name).take(MAX_COOKIES_OF_A_NAME);
+        let name = &engine.config.cookies.access_name;
+        let cookies = cookie::raw_values(headers, name).take(MAX_COOKIES_OF_A_NAME);
         let mut cookies = cookies.filter_map(|token| engine.accept(token));
         let Some(accepted) = cookies.next() else { return Ok(None) };
-        let mut found = Self { accepted, transport: Transport::Cookie, several: false };
+        let both = carries_in_headers(engine, headers, bearer);
+        let mut found = Self { accepted, transport: Transport::Cookie, several: false, both };
         for accepted in cookies {
             found.several = true;
             found.accepted = newer(found.accepted, accepted);
@@ -82,18 +88,25 @@ pub(super) fn access_tokens<'a>(engine: &'a Engine, headers: &'a HeaderMap) -> i
 
 /// Whether the request carries tokens of a session by `transport`, valid or not.
 pub(super) fn carries(engine: &Engine, headers: &HeaderMap, transport: Transport) -> bool {
-    let cookies = &engine.config.cookies;
     match transport {
-        Transport::Cookie => [&cookies.access_name, &cookies.refresh_name]
-            .into_iter()
-            .any(|name| cookie::values(headers, name).next().is_some()),
-        Transport::Header => match (header::refresh_header(headers), header::bearer(headers)) {
-            (Bearer::None, Bearer::One(token)) => {
-                engine.is_access_token(token) || refresh::open(&engine.keys, token).is_ok()
-            }
-            (Bearer::None, Bearer::None | Bearer::Ambiguous) => false,
-            (Bearer::One(_) | Bearer::Ambiguous, _) => true,
-        },
+        Transport::Cookie => carries_cookies(engine, headers),
+        Transport::Header => carries_in_headers(engine, headers, header::bearer(headers)),
+    }
+}
+
+fn carries_cookies(engine: &Engine, headers: &HeaderMap) -> bool {
+    let cookies = &engine.config.cookies;
+    let carries = |name| cookie::values(headers, name).next().is_some();
+    headers.contains_key(COOKIE) && (carries(&cookies.access_name) || carries(&cookies.refresh_name))
+}
+
+fn carries_in_headers(engine: &Engine, headers: &HeaderMap, bearer: Bearer<'_>) -> bool {
+    match (header::refresh_header(headers), bearer) {
+        (Bearer::None, Bearer::One(token)) => {
+            engine.is_access_token(token) || refresh::open(&engine.keys, token).is_ok()
+        }
+        (Bearer::None, Bearer::None | Bearer::Ambiguous) => false,
+        (Bearer::One(_) | Bearer::Ambiguous, _) => true,
     }
 }
 

@@ -10,9 +10,10 @@
 #[cfg(test)]
 mod tests;
 
-use std::{cell::Cell, fmt, ops::Deref, time::Duration};
+use std::{cell::Cell, fmt, ops::Deref, sync::Arc, time::Duration};
 
 use base64::prelude::{BASE64_URL_SAFE_NO_PAD as BASE64URL, Engine as _};
+use memchr::memchr_iter;
 use serde::{
     Deserialize, Deserializer, Serialize, Serializer,
     de::{self, DeserializeOwned, MapAccess, Visitor},
@@ -20,7 +21,7 @@ use serde::{
 };
 use serde_json::{Map, Value};
 
-use super::{Keys, redacted, signing::AccessKey};
+use super::{Keys, base64url, redacted, signing::AccessKey};
 use crate::{SessionHandle, Timestamp};
 
 /// The longest text that is taken for an access token, in bytes.
@@ -43,22 +44,24 @@ pub const DEFAULT_TENANT: &str = "public";
 /// When a claim of the application has a [reserved](is_reserved) name, or the token would be longer than
 /// [`MAX_MINTED_LEN`]: browsers drop such a cookie without a word. Nothing is cut off.
 pub fn mint(keys: &Keys, claims: &AccessClaims, now: Timestamp) -> Result<AccessToken, MintError> {
-    if let Some(name) = claims.claims.keys().find(|name| is_reserved(name)) {
-        return Err(MintError::ReservedClaim { name: name.as_str().into() });
-    }
-    let payload = serde_json::to_vec(claims).map_err(|_| MintError::Encoding)?;
-    let key = keys.signer(now);
-    let mut token = String::with_capacity(key.header().len() + payload.len() * 4 / 3 + 128);
+    let Unsigned { key, payload, len } = Unsigned::of(keys, claims, now)?;
+    let mut token = String::with_capacity(len);
     token.push_str(key.header());
     token.push('.');
     BASE64URL.encode_string(&payload, &mut token);
     let signature = key.sign(token.as_bytes()).ok_or(MintError::Signing)?;
     token.push('.');
     BASE64URL.encode_string(signature.as_ref(), &mut token);
-    match token.len() {
-        size if size > MAX_MINTED_LEN => Err(MintError::TooLarge { size }),
-        _ => Ok(AccessToken(token)),
-    }
+    Ok(AccessToken(token))
+}
+
+/// Whether [`mint`] would make a token of `claims`; signs nothing.
+///
+/// # Errors
+///
+/// As [`mint`].
+pub(crate) fn check_mintable(keys: &Keys, claims: &AccessClaims, now: Timestamp) -> Result<(), MintError> {
+    Unsigned::of(keys, claims, now).map(drop)
 }
 
 /// Checks an access token: form, key, signature, then the claims, in this order.
@@ -78,8 +81,7 @@ pub fn verify(
 ) -> Result<Verified, AccessError> {
     let segments = Segments::of(token).ok_or(AccessError::Malformed)?;
     let key = keys.verifier(segments.header, now).ok_or(AccessError::UnknownKey)?;
-    let mut buffer = [0; decoded_len(MAX_LEN)];
-    let (claims, not_before) = read_claims(segments.payload(&key, &mut buffer)?)?;
+    let (claims, not_before) = read_claims(&segments.payload(&key)?)?;
     expected.check(&claims, not_before, now)?;
     if claims.expires_at().after(expected.leeway) <= now {
         return Err(AccessError::Expired(Box::new(claims)));
@@ -283,6 +285,30 @@ pub enum MintError {
     Signing,
 }
 
+/// A token that can be made: all but its signature.
+struct Unsigned {
+    key: Arc<AccessKey>,
+    payload: Vec<u8>,
+    /// How long the token is with its signature.
+    len: usize,
+}
+
+impl Unsigned {
+    fn of(keys: &Keys, claims: &AccessClaims, now: Timestamp) -> Result<Self, MintError> {
+        if let Some(name) = claims.claims.keys().find(|name| is_reserved(name)) {
+            return Err(MintError::ReservedClaim { name: name.as_str().into() });
+        }
+        let payload = serde_json::to_vec(claims).map_err(|_| MintError::Encoding)?;
+        let key = keys.signer(now);
+        let encoded = |len| base64::encoded_len(len, false).ok_or(MintError::Encoding);
+        let len = key.header().len() + 1 + encoded(payload.len())? + 1 + encoded(key.signature_len())?;
+        if len > MAX_MINTED_LEN {
+            return Err(MintError::TooLarge { size: len });
+        }
+        Ok(Self { key, payload, len })
+    }
+}
+
 /// The names that a claim of the application must not have: those of our own claims, of the registered ones (RFC 7519
 /// §4.1, RFC 7800, RFC 9068), and those that the SDK takes for its own.
 pub const RESERVED: &[&str] = &[
@@ -324,32 +350,23 @@ impl<'a> Segments<'a> {
         if token.len() > MAX_LEN {
             return None;
         }
-        let (signed, signature) = token.rsplit_once('.')?;
-        let (header, payload) = signed.split_once('.')?;
+        let mut dots = memchr_iter(b'.', token.as_bytes());
+        let (first, second) = (dots.next()?, dots.next()?);
+        let (header, payload) = (&token[..first], &token[first + 1..second]);
+        let (signed, signature) = (&token[..second], &token[second + 1..]);
         let complete = !header.is_empty() && !payload.is_empty() && !signature.is_empty();
-        (complete && !payload.contains('.')).then_some(Self { header, payload, signature, signed })
+        (complete && dots.next().is_none()).then_some(Self { header, payload, signature, signed })
     }
 
     /// The payload, if the signature is this key's.
-    pub(super) fn payload<'b>(&self, key: &AccessKey, buffer: &'b mut [u8]) -> Result<&'b [u8], AccessError> {
-        let mut signature = [0; decoded_len(AccessKey::MAX_SIGNATURE_LEN * 4 / 3 + 2)];
-        let signature = decode(self.signature, &mut signature)?;
+    pub(super) fn payload(&self, key: &AccessKey) -> Result<Vec<u8>, AccessError> {
+        let mut buffer = [0; AccessKey::MAX_SIGNATURE_LEN.next_multiple_of(3)];
+        let signature = base64url::decode_into(self.signature, &mut buffer);
+        let signature = signature.map_err(|_| AccessError::Malformed)?;
         match key.verifies(self.signed.as_bytes(), signature) {
-            true => decode(self.payload, buffer),
+            true => base64url::decode(self.payload).map_err(|_| AccessError::Malformed),
             false => Err(AccessError::BadSignature),
         }
-    }
-}
-
-/// The room that the decoder asks for to decode `encoded` characters.
-const fn decoded_len(encoded: usize) -> usize {
-    encoded.div_ceil(4) * 3
-}
-
-fn decode<'b>(segment: &str, buffer: &'b mut [u8]) -> Result<&'b [u8], AccessError> {
-    match BASE64URL.decode_slice(segment, buffer) {
-        Ok(len) => Ok(&buffer[..len]),
-        Err(_) => Err(AccessError::Malformed),
     }
 }
 
@@ -407,7 +424,8 @@ impl Serialize for AccessClaims {
 /// The claims of a payload, and its `nbf`.
 fn read_claims(payload: &[u8]) -> Result<(AccessClaims, Option<Timestamp>), AccessError> {
     let reading = Cell::new("payload");
-    let mut json = serde_json::Deserializer::from_slice(payload);
+    let text = str::from_utf8(payload).map_err(|_| AccessError::BadClaims("payload"))?;
+    let mut json = serde_json::Deserializer::from_str(text);
     let draft = json.deserialize_map(PayloadVisitor { reading: &reading });
     let draft = draft.map_err(|_| AccessError::BadClaims(reading.get()))?;
     json.end().map_err(|_| AccessError::BadClaims("payload"))?;

@@ -112,13 +112,13 @@ struct DerivedKeys {
     algorithm: DerivedAlgorithm,
     roots: Box<[Root]>,
     /// By epoch, the keys of every secret in the ring's order. A cache: what is missing is derived again.
-    made: papaya::HashMap<u64, Box<[Arc<AccessKey>]>>,
+    made: papaya::HashMap<u64, Box<[Arc<AccessKey>]>, foldhash::fast::RandomState>,
 }
 
 impl DerivedKeys {
     fn new(algorithm: DerivedAlgorithm, ring: &KeyRing) -> Self {
         let roots = ring.secrets().iter().map(Root::new).collect();
-        Self { algorithm, roots, made: papaya::HashMap::new() }
+        Self { algorithm, roots, made: papaya::HashMap::default() }
     }
 
     /// Shows each key of the epoch to `visit` until it returns something.

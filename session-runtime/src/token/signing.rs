@@ -296,6 +296,16 @@ impl AccessKey {
         })
     }
 
+    /// How long [the signatures](Self::sign) of this key are, in bytes; 0 for a key that only verifies.
+    pub(super) fn signature_len(&self) -> usize {
+        match &self.signer {
+            Some(Signer::EdDsa(_) | Signer::Es256(_)) => 64,
+            Some(Signer::Hs256(_)) => 32,
+            Some(Signer::Rs256(pair)) => pair.public_modulus_len(),
+            None => 0,
+        }
+    }
+
     pub(super) fn verifies(&self, message: &[u8], signature: &[u8]) -> bool {
         match &self.verifier {
             Verifier::Public(key) => key.verify_sig(message, signature).is_ok(),

@@ -9,7 +9,7 @@ use ::cookie::{
 use axum::http::{HeaderMap, HeaderValue, header::COOKIE};
 use memchr::memchr;
 
-use super::TransportError;
+use super::{TransportError, ascii};
 
 /// The most that browsers keep of one cookie: name and value together (RFC 6265bis, section 5.6).
 pub(crate) const MAX_BYTES: usize = 4096;
@@ -261,19 +261,22 @@ impl CookieConfig {
     }
 }
 
-/// The values of the cookies called `name`, in the order of the request.
+/// The values of the cookies called `name`, in the order of the request; those that are not ASCII are passed over.
 ///
 /// Exactly that name, case and all. Space and tab around a cookie are dropped and nothing else is: no quotes
-/// are taken off and nothing is decoded, for then two texts would stand for one cookie. A value that is not
-/// ASCII is passed over; so is whatever has no `=`.
+/// are taken off and nothing is decoded, for then two texts would stand for one cookie. Whatever has no `=` is
+/// passed over too.
 pub(crate) fn values<'a>(headers: &'a HeaderMap, name: &'a str) -> impl Iterator<Item = &'a str> {
+    raw_values(headers, name).filter_map(ascii)
+}
+
+/// The same, of whatever bytes they are.
+pub(crate) fn raw_values<'a>(headers: &'a HeaderMap, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
     headers
         .get_all(COOKIE)
         .iter()
         .flat_map(|header| split(header.as_bytes()))
         .filter_map(move |cookie| trim(cookie).strip_prefix(name.as_bytes())?.strip_prefix(b"="))
-        .filter(|value| value.is_ascii())
-        .filter_map(|value| str::from_utf8(value).ok())
 }
 
 /// The pieces of one `Cookie` header.

@@ -8,7 +8,7 @@ use axum::http::{
     },
 };
 
-use super::Transport;
+use super::{Transport, ascii};
 
 /// The access token, on responses in header mode.
 pub(crate) const ACCESS_TOKEN: HeaderName = HeaderName::from_static("st-access-token");
@@ -134,8 +134,8 @@ fn only_one<'a>(mut presented: impl Iterator<Item = &'a [u8]>) -> Bearer<'a> {
     if presented.next().is_some() {
         return Bearer::Ambiguous;
     }
-    match str::from_utf8(token) {
-        Ok(token) if !token.is_empty() && token.is_ascii() => Bearer::One(token),
+    match ascii(token) {
+        Some(token) if !token.is_empty() => Bearer::One(token),
         _ => Bearer::None,
     }
 }

@@ -72,6 +72,18 @@ fn a_token_says_what_it_was_minted_with() {
 }
 
 #[test]
+fn the_length_of_a_token_is_known_before_it_is_signed() {
+    for algorithm in every_algorithm() {
+        let keys = keys_for(&algorithm);
+        for padding in 0..4 {
+            let claims = AccessClaims { user: "x".repeat(padding).into(), ..claims() };
+            let token = mint(&keys, &claims, NOW).unwrap();
+            assert_eq!(Unsigned::of(&keys, &claims, NOW).unwrap().len, token.expose().len());
+        }
+    }
+}
+
+#[test]
 fn the_header_is_exactly_algorithm_type_and_key() {
     for algorithm in every_algorithm() {
         let keys = keys_for(&algorithm);
@@ -250,7 +262,7 @@ fn a_payload_that_is_no_object_is_refused() {
     let message = format!("{header}.{}", BASE64URL.encode(b"{\"sub\":\"\xff\"}"));
     let signature = KEYS.signer(NOW).sign(message.as_bytes()).unwrap();
     let token = format!("{message}.{}", BASE64URL.encode(signature));
-    assert_eq!(verify(&KEYS, &token, NOW, &ANY), Err(AccessError::BadClaims("sub")));
+    assert_eq!(verify(&KEYS, &token, NOW, &ANY), Err(AccessError::BadClaims("payload")));
 }
 
 #[test]
