@@ -438,16 +438,14 @@ fn origin(parts: &Parts) -> Option<Box<Origin>> {
 ///
 /// Generic over the type of the response only, so that it is compiled once for all handlers that return the same.
 #[doc(hidden)]
-pub fn respond<R: IntoResponse + 'static>(
+pub async fn respond<R: IntoResponse + 'static>(
     finish: Finish,
     handler: Pin<Box<dyn Future<Output = R> + Send>>,
-) -> impl Future<Output = Response> + Send {
-    async move {
-        let response = handler.await.into_response();
-        if finish.has_work_for_the_store() {
-            Box::pin(finish.carry_out(response)).await
-        } else {
-            finish.tell(response)
-        }
+) -> Response {
+    let response = handler.await.into_response();
+    if finish.has_work_for_the_store() {
+        Box::pin(finish.carry_out(response)).await
+    } else {
+        finish.tell(response)
     }
 }
