@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{ToTokens, format_ident, quote, quote_spanned};
-use syn::{Expr, ExprPath};
+use syn::{Expr, ExprPath, Path, spanned::Spanned};
 
 use crate::{
     args::{Args, RouteArgs},
@@ -23,9 +23,21 @@ pub(crate) struct Endpoint {
     pub(crate) kind: Kind,
     pub(crate) route: Route,
     pub(crate) requirements: Vec<Expr>,
+    /// The functions among the requirements.
+    pub(crate) functions: Vec<Path>,
+    pub(crate) options: Options,
+    pub(crate) on_refused: Option<ExprPath>,
+    pub(crate) on_theft: Option<ExprPath>,
+}
+
+/// What the guard looks at beyond the session, as far as the attribute says it.
+#[derive(Default)]
+pub(crate) struct Options {
     pub(crate) max_auth_age: Option<Duration>,
     pub(crate) check_store: bool,
-    pub(crate) on_theft: Option<ExprPath>,
+    pub(crate) replaces_application: bool,
+    pub(crate) dangerously_without_csrf: bool,
+    pub(crate) transport: Option<&'static str>,
 }
 
 #[derive(Clone, Copy)]
@@ -51,7 +63,15 @@ pub(crate) enum Route {
 
 impl Endpoint {
     pub(crate) fn new(kind: Kind, route: Route) -> Self {
-        Self { kind, route, requirements: Vec::new(), max_auth_age: None, check_store: false, on_theft: None }
+        Self {
+            kind,
+            route,
+            requirements: Vec::new(),
+            functions: Vec::new(),
+            options: Options::default(),
+            on_refused: None,
+            on_theft: None,
+        }
     }
 
     /// This endpoint, without its route if there are errors.
@@ -70,41 +90,84 @@ impl Endpoint {
 
     fn expand_endpoint(&self, handler: &Handler) -> TokenStream {
         let (name, visibility, cfgs) = (handler.name(), handler.visibility(), handler.cfgs());
-        let kind = self.kind;
-        let route = self.route.expand(name);
-        let guard = self.expand_guard();
-        let requirements = self.expand_requirements();
-        let on_theft = self.expand_on_theft();
+        let endpoint = self.expand_impl(name, &cfgs);
+        let endpoint = if self.functions.is_empty() { endpoint } else { self.in_scope(&endpoint, &cfgs) };
         quote! {
             #cfgs
             #[doc(hidden)]
             #[allow(non_camel_case_types, missing_docs, missing_debug_implementations, unreachable_pub, dead_code)]
             #visibility struct #name {}
 
+            #endpoint
+        }
+    }
+
+    fn expand_impl(&self, name: &Ident, cfgs: &TokenStream) -> TokenStream {
+        let kind = self.kind;
+        let functions =
+            self.functions().rev().fold(quote!(()), |others, (first, _)| quote!((#first, #others)));
+        let route = self.route.expand(name);
+        let guard = self.options.expand();
+        let requirements = self.expand_requirements();
+        let hooks = [self.expand_on_refused(), self.expand_on_theft()];
+        quote! {
             #cfgs
             #[automatically_derived]
             impl ::session_runtime::__private::Endpoint for #name {
                 type Kind = ::session_runtime::__private::kind::#kind;
+                type Functions = #functions;
                 const ROUTE: ::core::option::Option<::session_runtime::__private::RouteSpec> = #route;
                 #guard
                 #requirements
-                #on_theft
+                #(#hooks)*
             }
         }
     }
 
-    fn expand_guard(&self) -> Option<TokenStream> {
-        let check_store = self.check_store;
-        let max_auth_age = match self.max_auth_age.map(|age| age.as_secs()) {
-            None if !check_store => return None,
-            None => quote!(::core::option::Option::None),
-            Some(secs) => quote!(::core::option::Option::Some(::core::time::Duration::from_secs(#secs))),
-        };
-        Some(quote! {
-            const GUARD: ::session_runtime::__private::GuardOptions = ::session_runtime::__private::GuardOptions {
-                max_auth_age: #max_auth_age,
-                check_store: #check_store,
+    /// `endpoint` where each function among the requirements has an alias.
+    ///
+    /// A name imported there is a type too if its function has the attribute; if not, the type is `NoRequirement`.
+    fn in_scope(&self, endpoint: &TokenStream, cfgs: &TokenStream) -> TokenStream {
+        let unknown = self
+            .functions()
+            .map(|(alias, _)| quote!(pub(super) type #alias = ::session_runtime::__private::NoRequirement;));
+        let imports = self.functions().map(|(alias, function)| {
+            let at = alias.span().resolved_at(Span::mixed_site());
+            quote_spanned!(at=> #[allow(deprecated)] use #function as #alias;)
+        });
+        let verdicts = self.functions().map(|(alias, function)| {
+            let written = function.to_token_stream().to_string().replace(' ', "");
+            let message =
+                format!("`{written}` is no requirement\nhelp: put `#[requirement]` above the function");
+            let at = alias.span().resolved_at(Span::mixed_site());
+            quote_spanned!(at=>
+                const _: () = if !<#alias as ::session_runtime::__private::RequirementFn>::IS_ANNOTATED {
+                    ::core::panic!(#message)
+                };
+            )
+        });
+        quote! {
+            #cfgs
+            const _: () = {
+                #[allow(dead_code, non_camel_case_types)]
+                mod __no_requirements {
+                    #(#unknown)*
+                }
+                #[allow(unused_imports)]
+                use __no_requirements::*;
+                #(#imports)*
+                #(#verdicts)*
+                #endpoint
             };
+        }
+    }
+
+    /// The functions among the requirements, each with the name by which the expansion knows it; an error about it points at
+    /// the function.
+    fn functions(&self) -> impl DoubleEndedIterator<Item = (Ident, &Path)> {
+        self.functions.iter().enumerate().map(|(position, function)| {
+            let span = function.segments.last().map_or_else(Span::call_site, |segment| segment.ident.span());
+            (format_ident!("__requirement_{position}", span = span.resolved_at(Span::call_site())), function)
         })
     }
 
@@ -122,17 +185,71 @@ impl Endpoint {
         })
     }
 
+    fn expand_on_refused(&self) -> Option<TokenStream> {
+        let hook = expand_hook(self.on_refused.as_ref()?, &quote!(refusal_answer))?;
+        Some(quote! {
+            fn on_refused() -> ::core::option::Option<::session_runtime::__private::RefusalHook> {
+                ::core::option::Option::Some(#hook)
+            }
+        })
+    }
+
     fn expand_on_theft(&self) -> Option<TokenStream> {
-        let hook = self.on_theft.as_ref()?;
-        let name = hook.path.segments.last()?;
-        let theft = Ident::new("theft", Span::mixed_site());
-        // Where an error about the function's type points.
-        let at_hook = name.ident.span().resolved_at(Span::mixed_site());
-        let answer = quote_spanned!(at_hook=> ::session_runtime::__private::theft_answer(#hook(#theft)));
+        let hook = expand_hook(self.on_theft.as_ref()?, &quote!(theft_answer))?;
         Some(quote! {
             fn on_theft() -> ::core::option::Option<::session_runtime::__private::TheftHook> {
-                ::core::option::Option::Some(|#theft| #answer)
+                ::core::option::Option::Some(#hook)
             }
+        })
+    }
+}
+
+/// The function that the key `key` names.
+pub(crate) fn hook_function(key: &str, example: &str, hook: Expr, errors: &mut Errors) -> Option<ExprPath> {
+    match hook {
+        Expr::Path(path) => Some(path),
+        other => {
+            let message = format!("`{key}` names a function\nhelp: `{key} = {example}`");
+            errors.push(other.span(), message);
+            None
+        }
+    }
+}
+
+/// The call of the user's function `hook`, its answer understood by `answer`.
+fn expand_hook(hook: &ExprPath, answer: &TokenStream) -> Option<TokenStream> {
+    let name = hook.path.segments.last()?;
+    let seen = Ident::new("seen", Span::mixed_site());
+    // Where an error about the function's type points.
+    let at_hook = name.ident.span().resolved_at(Span::mixed_site());
+    let answer = quote_spanned!(at_hook=> ::session_runtime::__private::#answer(#hook(#seen)));
+    Some(quote!(|#seen| #answer))
+}
+
+impl Options {
+    fn expand(&self) -> Option<TokenStream> {
+        let some = quote!(::core::option::Option::Some);
+        let max_auth_age = self
+            .max_auth_age
+            .map(|age| age.as_secs())
+            .map(|secs| quote!(max_auth_age: #some(::core::time::Duration::from_secs(#secs)),));
+        let check_store = self.check_store.then(|| quote!(check_store: true,));
+        let inherits = self.replaces_application.then(|| quote!(inherits: false,));
+        let csrf = self.dangerously_without_csrf.then(|| quote!(dangerously_without_csrf: true,));
+        let transport = self.transport.map(|name| {
+            let name = format_ident!("{name}");
+            quote!(transport: #some(::session_runtime::Transport::#name),)
+        });
+        let said: Vec<_> =
+            [max_auth_age, check_store, inherits, csrf, transport].into_iter().flatten().collect();
+        if said.is_empty() {
+            return None;
+        }
+        Some(quote! {
+            const GUARD: ::session_runtime::__private::GuardOptions = ::session_runtime::__private::GuardOptions {
+                #(#said)*
+                ..::session_runtime::__private::GuardOptions::DEFAULT
+            };
         })
     }
 }

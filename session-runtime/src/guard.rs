@@ -1,7 +1,7 @@
 //! A request's way through the system, from its tokens to the last header of its response.
 //!
 //! ```text
-//! request ─► Guard ─► protected: admit()      find the token · verify · CSRF · revocation · requirements
+//! request ─► Guard ─► protected: admit()      find the token · verify · CSRF · revocation · requirements · their functions
 //!                     refresh:   exchange()   find the token · CSRF · rotate
 //!                     login:     receive()    CSRF · note who comes
 //!         ─► the user's handler, unless it was refused
@@ -11,9 +11,11 @@
 mod argument;
 mod finish;
 mod presented;
+mod refused;
+mod require;
 mod theft;
 
-use std::{any::TypeId, future::Future, marker::PhantomData, pin::Pin, sync::Arc};
+use std::{any::TypeId, future::Future, marker::PhantomData, pin::Pin, sync::Arc, time::Duration};
 
 use axum::{
     extract::{ConnectInfo, FromRef, FromRequestParts, OriginalUri},
@@ -28,6 +30,11 @@ use self::{
 };
 pub use self::{
     argument::SessionArgument,
+    refused::{RefusalAnswer, RefusedRequest, refusal_answer},
+    require::{
+        Answers, AskFuture, Asked, NoRequirement, Require, RequireAll, RequirementAnswer, RequirementFailure,
+        RequirementFn, Unmet, extract,
+    },
     theft::{Theft, TheftAnswer, theft_answer},
 };
 use crate::{
@@ -39,7 +46,7 @@ use crate::{
     handle::SessionHandle,
     revocation::Standing,
     route::{
-        Endpoint, GuardOptions,
+        Endpoint, GuardOptions, RefusalHook,
         kind::{Kind, RouteKind},
     },
     session::{Accepted, Login, Session},
@@ -74,7 +81,7 @@ pub const fn check_argument<E: Endpoint, A: SessionArgument<E::Kind>>() {}
 
 impl<E, A, S> FromRequestParts<S> for Guard<E, A>
 where
-    E: Endpoint,
+    E: Endpoint<Functions: RequireAll<S>>,
     A: SessionArgument<E::Kind>,
     S: Send + Sync,
     Sessions: FromRef<S>,
@@ -84,14 +91,17 @@ where
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Response> {
         let sessions = Sessions::from_ref(state);
         // What few requests need is boxed, here and in `apply`: every request's future has room for its longest way.
-        let Passage { outcome, finish } = match <E::Kind as Kind>::KIND {
-            RouteKind::Protected | RouteKind::Optional | RouteKind::Logout | RouteKind::Public => {
-                let is_logout = <E::Kind as Kind>::KIND == RouteKind::Logout;
-                admit(&sessions, parts, &E::GUARD, E::requirements(), is_logout).await
+        let mut passage = match <E::Kind as Kind>::KIND {
+            kind @ (RouteKind::Protected | RouteKind::Optional | RouteKind::Logout | RouteKind::Public) => {
+                admit(&sessions, parts, &E::GUARD, E::requirements(), kind).await
             }
             RouteKind::Login => receive(&sessions, parts, TypeId::of::<E>()),
             RouteKind::Refresh => Box::pin(exchange(&sessions, parts, TypeId::of::<E>())).await,
         };
+        if !<E::Functions as RequireAll<S>>::IS_EMPTY {
+            passage = Box::pin(ask_functions::<E::Functions, S>(passage, parts, state)).await?;
+        }
+        let Passage { outcome, finish } = passage;
         if let Outcome::Refused(SessionError::TokenTheft { user_id, session_handle, kind }) = &outcome
             && let Some(hook) = E::on_theft()
         {
@@ -103,7 +113,10 @@ where
         }
         match A::take(outcome) {
             Ok(argument) => Ok(Self { argument, finish, endpoint: PhantomData }),
-            Err(error) => Err(finish.refuse(&error)),
+            Err(error) => Err(match E::on_refused() {
+                Some(hook) => Box::pin(answer_refusal(hook, error, parts, finish)).await,
+                None => finish.refuse(&error),
+            }),
         }
     }
 }
@@ -113,42 +126,54 @@ struct Passage {
     finish: Finish,
 }
 
-/// Lets a request to a protected route pass, or not. No store I/O but with `check = store`.
+/// Lets a request to a protected route pass, or not. No store I/O but with `check = store`, or to fetch a claim.
 async fn admit(
     sessions: &Sessions,
     parts: &Parts,
     options: &GuardOptions,
     requirements: &[Requirement],
-    is_logout: bool,
+    kind: RouteKind,
 ) -> Passage {
     let engine = sessions.engine();
-    let (presented, transport, several) = match Presented::find(engine, &parts.headers) {
+    let usual = options.transport.unwrap_or(engine.config.transport);
+    let (presented, transport, several) = match Presented::find(engine, &parts.headers, options.transport) {
         Ok(Some(Presented { accepted, transport, several })) => (accepted, transport, several),
-        Ok(None) => {
-            return Passage {
-                outcome: Outcome::Anonymous,
-                finish: Finish::of(sessions, engine.config.transport),
-            };
-        }
-        Err(refusal) => return refused(sessions, engine.config.transport, parts, refusal),
+        Ok(None) => return Passage { outcome: Outcome::Anonymous, finish: Finish::of(sessions, usual) },
+        Err(refusal) => return refused(sessions, usual, parts, refusal),
     };
     let judged = match presented {
-        Ok(accepted) => {
-            judge(engine, parts, options, requirements, &accepted, transport).await.map(|()| accepted)
-        }
+        Ok(accepted) => judge(engine, parts, options, &accepted, transport).await.map(|()| accepted),
         Err(error) => Err(error.into()),
     };
-    match judged {
-        Ok(accepted) => {
+    let accepted = match judged {
+        Ok(accepted) => accepted,
+        Err(refusal) => return refused(sessions, transport, parts, refusal),
+    };
+    let session = Session::new(sessions.clone(), Arc::clone(&accepted));
+    let inherited: &[Requirement] = match kind {
+        RouteKind::Protected if options.inherits => &engine.config.requirements,
+        _ => &[],
+    };
+    let required = Required { inherited, own: requirements, max_auth_age: options.max_auth_age };
+    let outcome = match required.check(engine, &session, &accepted).await {
+        Ok(()) => {
             engine.note_use(&accepted);
-            let session = Session::new(sessions.clone(), accepted);
-            let work = if is_logout { Work::Logout(session.clone()) } else { Work::Session(session.clone()) };
-            let finish = Finish { work, expire_older: several, ..Finish::of(sessions, transport) };
-            let finish = Finish { clear_other: carries(engine, &parts.headers, transport.other()), ..finish };
-            Passage { outcome: Outcome::Session(session), finish }
+            Outcome::Session(session.clone())
         }
-        Err(refusal) => refused(sessions, transport, parts, refusal),
-    }
+        Err(Refusal { error: error @ SessionError::InvalidClaims(_), .. }) => {
+            tracing::debug!(%error, path = parts.uri.path(), "request refused");
+            Outcome::Refused(error)
+        }
+        Err(refusal) => return refused(sessions, transport, parts, refusal),
+    };
+    let is_logout = kind == RouteKind::Logout;
+    let finish = Finish {
+        work: if is_logout { Work::Logout(session) } else { Work::Session(session) },
+        expire_older: several,
+        clear_other: options.transport.is_none() && carries(engine, &parts.headers, transport.other()),
+        ..Finish::of(sessions, transport)
+    };
+    Passage { outcome, finish }
 }
 
 /// Everything that is asked of a valid access token.
@@ -156,11 +181,10 @@ async fn judge(
     engine: &Engine,
     parts: &Parts,
     options: &GuardOptions,
-    requirements: &[Requirement],
     accepted: &Accepted,
     transport: Transport,
 ) -> Result<(), Refusal> {
-    if transport == Transport::Cookie {
+    if transport == Transport::Cookie && !options.dangerously_without_csrf {
         let handle = accepted.claims.handle;
         check_csrf(engine, parts, || handle).map_err(|rejected| match rejected {
             CsrfRejected::Site => SessionError::CsrfRejected,
@@ -174,14 +198,77 @@ async fn judge(
     } else {
         engine.check_feed()?;
     }
-    let mut failures: Vec<_> =
-        requirements.iter().filter_map(|required| required.check(&accepted.application).err()).collect();
-    if let Some(max_age) = options.max_auth_age
-        && engine.clock.now().since(accepted.claims.auth_time()) > max_age
-    {
-        failures.push(ClaimFailure::authentication_too_old(max_age.as_secs()));
+    Ok(())
+}
+
+/// What a route requires of a valid session, its functions apart.
+struct Required<'a> {
+    inherited: &'a [Requirement],
+    own: &'a [Requirement],
+    max_auth_age: Option<Duration>,
+}
+
+impl Required<'_> {
+    async fn check(&self, engine: &Engine, session: &Session, presented: &Accepted) -> Result<(), Refusal> {
+        if self.inherited.is_empty() && self.own.is_empty() && self.max_auth_age.is_none() {
+            return Ok(());
+        }
+        let now = engine.clock.now();
+        let renewed;
+        let mut accepted = presented;
+        let required = || self.inherited.iter().chain(self.own);
+        if required().any(|required| engine.can_renew(required, &accepted.application, now)) {
+            let required: Vec<_> = required().collect();
+            Box::pin(session.renew_claims(&required, now)).await.map_err(|error| match error {
+                SessionError::Unauthorised => Refusal::clearing(error),
+                error => error.into(),
+            })?;
+            renewed = session.current();
+            accepted = &renewed;
+        }
+        let check = |required: &Requirement| required.check(&accepted.application, now).err();
+        let mut failures: Vec<_> = required().filter_map(check).collect();
+        if let Some(max_age) = self.max_auth_age
+            && now.since(accepted.claims.auth_time()) > max_age
+        {
+            failures.push(ClaimFailure::authentication_too_old(max_age.as_secs()));
+        }
+        if failures.is_empty() { Ok(()) } else { Err(SessionError::InvalidClaims(failures).into()) }
     }
-    if failures.is_empty() { Ok(()) } else { Err(SessionError::InvalidClaims(failures).into()) }
+}
+
+/// Asks the functions among a route's requirements, and adds what they refuse to what the claims fail.
+async fn ask_functions<F: RequireAll<S>, S>(
+    mut passage: Passage,
+    parts: &mut Parts,
+    state: &S,
+) -> Result<Passage, Response> {
+    let mut failures = match &passage.outcome {
+        Outcome::Session(_) => Vec::new(),
+        Outcome::Refused(SessionError::InvalidClaims(failures)) => failures.clone(),
+        Outcome::Refused(_) | Outcome::Anonymous | Outcome::Login(_) => return Ok(passage),
+    };
+    let Work::Session(session) = &passage.finish.work else { return Ok(passage) };
+    let mut answers = Answers::default();
+    F::ask(session, parts, state, &mut answers).await;
+    failures.append(&mut answers.failures);
+    match answers.untold {
+        Some(answer) if failures.is_empty() => return Err(passage.finish.apply(*answer).await),
+        _ if failures.is_empty() => {}
+        _ => passage.outcome = Outcome::Refused(SessionError::InvalidClaims(failures)),
+    }
+    Ok(passage)
+}
+
+/// Has the function named by `on_refused` answer. What the refusal clears is cleared all the same.
+async fn answer_refusal(hook: RefusalHook, error: SessionError, parts: &Parts, finish: Finish) -> Response {
+    match hook(RefusedRequest::new(error.clone(), parts)).await {
+        Some(answer) => {
+            error.log_misconfiguration();
+            finish.apply(answer).await
+        }
+        None => finish.refuse(&error),
+    }
 }
 
 /// What the store says of a session.

@@ -21,7 +21,7 @@ use self::{
     message::Message,
     tokens::{Relation, Tokens, relation},
 };
-use crate::{Requirement, Theft};
+use crate::{RefusedRequest, Requirement, Theft, Transport, guard::RequireAll};
 
 pub use self::{
     checks::{Verdict, capacity, conflict, verdicts},
@@ -278,6 +278,9 @@ pub trait Endpoint: 'static {
     /// What the attribute is.
     type Kind: Kind;
 
+    /// The functions among the requirements: `()`, or the first and the others.
+    type Functions: 'static;
+
     /// Where the handler is mounted; `None` without a path.
     const ROUTE: Option<RouteSpec>;
 
@@ -292,11 +295,20 @@ pub trait Endpoint: 'static {
         &[]
     }
 
+    /// Who answers what the guard refuses.
+    fn on_refused() -> Option<RefusalHook> {
+        None
+    }
+
     /// Who is told of a stolen refresh token.
     fn on_theft() -> Option<TheftHook> {
         None
     }
 }
+
+/// An async function that sees a refusal and may answer it.
+#[doc(hidden)]
+pub type RefusalHook = fn(RefusedRequest) -> Pin<Box<dyn Future<Output = Option<Response>> + Send>>;
 
 /// An async function that sees a theft and may answer it.
 #[doc(hidden)]
@@ -309,6 +321,7 @@ pub enum Unlisted {}
 
 impl Endpoint for Unlisted {
     type Kind = kind::Public;
+    type Functions = ();
     const ROUTE: Option<RouteSpec> = None;
     const IS_ANNOTATED: bool = false;
 }
@@ -354,11 +367,23 @@ pub struct GuardOptions {
     pub max_auth_age: Option<Duration>,
     /// Whether to ask the store if the session still exists.
     pub check_store: bool,
+    /// Whether the requirements of the application hold here too.
+    pub inherits: bool,
+    /// Whether requests that another site may have caused are served.
+    pub dangerously_without_csrf: bool,
+    /// The only way of tokens that is looked at, if there is one.
+    pub transport: Option<Transport>,
 }
 
 impl GuardOptions {
-    /// Neither.
-    pub const DEFAULT: Self = Self { max_auth_age: None, check_store: false };
+    /// What holds where the attribute says nothing.
+    pub const DEFAULT: Self = Self {
+        max_auth_age: None,
+        check_store: false,
+        inherits: true,
+        dangerously_without_csrf: false,
+        transport: None,
+    };
 }
 
 /// Adds one handler to a router.
@@ -380,7 +405,7 @@ impl<S: Clone + Send + Sync + 'static> Mounting<S> {
     /// A method, so that `S` is the state of this router before anything is inferred from what `E` accepts.
     pub fn mount<E, H, T>(self, handler: H) -> Router<S>
     where
-        E: Endpoint<Kind: Accepts<S>>,
+        E: Endpoint<Kind: Accepts<S>, Functions: RequireAll<S>>,
         H: Handler<T, S>,
         T: 'static,
     {

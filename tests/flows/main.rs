@@ -13,6 +13,7 @@ mod hostile;
 mod lifetimes;
 mod nodes;
 mod promises;
+mod requirements;
 mod rotation;
 mod secrets;
 mod settings;

@@ -32,25 +32,43 @@ pub(super) struct Presented {
 
 impl Presented {
     /// The token in `Authorization`, else the best of those in cookies. What has not the form of our tokens is not ours.
-    pub(super) fn find(engine: &Engine, headers: &HeaderMap) -> Result<Option<Self>, Refusal> {
-        match header::bearer(headers) {
-            Bearer::One(token) => {
-                if let Some(accepted) = engine.accept(token) {
-                    return Ok(Some(Self { accepted, transport: Transport::Header, several: false }));
-                }
-            }
-            Bearer::Ambiguous => return Err(SessionError::Unauthorised.into()),
-            Bearer::None => {}
+    pub(super) fn find(
+        engine: &Engine,
+        headers: &HeaderMap,
+        only: Option<Transport>,
+    ) -> Result<Option<Self>, Refusal> {
+        let in_header = match only {
+            Some(Transport::Cookie) => None,
+            Some(Transport::Header) | None => Self::in_header(engine, headers)?,
+        };
+        match only {
+            _ if in_header.is_some() => Ok(in_header),
+            Some(Transport::Header) => Ok(None),
+            Some(Transport::Cookie) | None => Ok(Self::in_cookies(engine, headers)),
         }
+    }
+
+    fn in_header(engine: &Engine, headers: &HeaderMap) -> Result<Option<Self>, Refusal> {
+        match header::bearer(headers) {
+            Bearer::One(token) => Ok(engine.accept(token).map(|accepted| Self {
+                accepted,
+                transport: Transport::Header,
+                several: false,
+            })),
+            Bearer::Ambiguous => Err(SessionError::Unauthorised.into()),
+            Bearer::None => Ok(None),
+        }
+    }
+
+    fn in_cookies(engine: &Engine, headers: &HeaderMap) -> Option<Self> {
         let cookies = cookie::values(headers, &engine.config.cookies.access_name).take(MAX_COOKIES_OF_A_NAME);
         let mut cookies = cookies.filter_map(|token| engine.accept(token));
-        let Some(accepted) = cookies.next() else { return Ok(None) };
-        let mut found = Self { accepted, transport: Transport::Cookie, several: false };
+        let mut found = Self { accepted: cookies.next()?, transport: Transport::Cookie, several: false };
         for accepted in cookies {
             found.several = true;
             found.accepted = newer(found.accepted, accepted);
         }
-        Ok(Some(found))
+        Some(found)
     }
 }
 
