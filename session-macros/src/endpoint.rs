@@ -131,16 +131,14 @@ impl Endpoint {
         let unknown = self
             .functions()
             .map(|(alias, _)| quote!(pub(super) type #alias = ::session_runtime::__private::NoRequirement;));
-        let imports = self.functions().map(|(alias, function)| {
-            let at = alias.span().resolved_at(Span::mixed_site());
-            quote_spanned!(at=> #[allow(deprecated)] use #function as #alias;)
-        });
+        let imports = self.functions().map(
+            |(alias, function)| quote_spanned!(alias.span()=> #[allow(deprecated)] use #function as #alias;),
+        );
         let verdicts = self.functions().map(|(alias, function)| {
             let written = function.to_token_stream().to_string().replace(' ', "");
             let message =
                 format!("`{written}` is no requirement\nhelp: put `#[requirement]` above the function");
-            let at = alias.span().resolved_at(Span::mixed_site());
-            quote_spanned!(at=>
+            quote_spanned!(alias.span()=>
                 const _: () = if !<#alias as ::session_runtime::__private::RequirementFn>::IS_ANNOTATED {
                     ::core::panic!(#message)
                 };

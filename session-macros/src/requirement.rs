@@ -79,6 +79,7 @@ impl Function {
         quote! {
             #cfgs
             #[automatically_derived]
+            #[diagnostic::do_not_recommend]
             impl<__S> ::session_runtime::__private::Require<__S> for #name
             where
                 __S: ::core::marker::Send + ::core::marker::Sync,
@@ -106,15 +107,18 @@ impl Function {
         let extractors: Vec<_> = self.types().skip(1).collect();
         let names: Vec<_> = (1..=extractors.len()).map(|n| mixed(&format!("__arg{n}"))).collect();
         let awaited = self.signature.asyncness.map(|_| quote!(.await));
-        let answer =
-            quote_spanned!(self.output_span()=> ::session_runtime::__private::RequirementAnswer::answer);
+        let said = Ident::new("__said", self.output_span());
+        let answer = quote_spanned!(self.output_span()=>
+            ::session_runtime::__private::RequirementAnswer::answer(#said)
+        );
         quote! {
             ::std::boxed::Box::pin(async move {
                 #(
                     let #names =
                         ::session_runtime::__private::extract::<#extractors, __S>(#parts, #state).await?;
                 )*
-                #answer(#name(#subject, #(#names,)*)#awaited)
+                let #said = #name(#subject, #(#names,)*)#awaited;
+                #answer
             })
         }
     }
@@ -130,12 +134,23 @@ impl Function {
         let message = format!("a requirement takes `&Session` first\nhelp: {help}");
         match self.types().next() {
             Some(first) if referent(first).is_none() => errors.push(last_segment_span(first), message),
+            Some(_) => self.check_extractors(errors),
             None if signature.receiver().is_none() => errors.push(signature.ident.span(), message),
-            Some(_) | None => {}
+            None => {}
         }
         if let ReturnType::Default = signature.output {
             let message = "a requirement says whether it is met\nhelp: `-> bool`, or `-> Result<(), RequirementFailure>`";
             errors.push(signature.ident.span(), message);
+        }
+    }
+
+    fn check_extractors(&self, errors: &mut Errors) {
+        for extractor in self.types().skip(1) {
+            if let Type::Reference(reference) = extractor {
+                let message = "an extractor gives a value, not a reference";
+                let help = "`&Session` stands first, and all else is taken by value";
+                errors.push(reference.and_token.span, format!("{message}\nhelp: {help}"));
+            }
         }
     }
 

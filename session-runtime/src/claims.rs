@@ -71,6 +71,10 @@ pub trait Claim: Sized {
     }
 
     /// The claim must be present and `true`.
+    #[expect(
+        clippy::wrong_self_convention,
+        reason = "like the others, it takes the claim's name, a value without content"
+    )]
     fn is_true(self) -> Requirement
     where
         Self: Claim<Value = bool>,

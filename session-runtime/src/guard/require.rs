@@ -137,8 +137,9 @@ pub trait RequirementFn: 'static {
 #[doc(hidden)]
 #[diagnostic::on_unimplemented(
     message = "the requirement `{Self}` can't be asked with the state `{S}`",
-    label = "an extractor of this requirement needs another state",
-    note = "help: see which of the arguments of `{Self}` are no `FromRequestParts<{S}>`"
+    label = "an extractor of this requirement does not work here",
+    note = "help: each argument of `{Self}` after `&Session` is an extractor that leaves the body alone and works with \
+            this state: a `FromRequestParts<{S}>`"
 )]
 pub trait Require<S>: RequirementFn {
     /// Runs the extractors and the function.
@@ -194,7 +195,6 @@ impl<S: Sync> RequireAll<S> for () {
     async fn ask(_: &Session, _: &mut Parts, _: &S, _: &mut Answers) {}
 }
 
-#[diagnostic::do_not_recommend]
 impl<S: Sync, First: Require<S>, Others: RequireAll<S>> RequireAll<S> for (First, Others) {
     const IS_EMPTY: bool = false;
 
