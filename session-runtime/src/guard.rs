@@ -193,12 +193,10 @@ async fn judge(
     }
     check_standing(engine.standing(accepted))?;
     if options.check_store {
-        let row = Box::pin(engine.row(accepted.claims.handle)).await?;
-        check_standing(standing_of(row.as_ref(), engine.clock.now()))?;
+        ask_store(engine, accepted.claims.handle).await
     } else {
-        engine.check_feed()?;
+        Ok(engine.check_feed()?)
     }
-    Ok(())
 }
 
 /// What a route requires of a valid session, its functions apart.
@@ -219,10 +217,11 @@ impl Required<'_> {
         let required = || self.inherited.iter().chain(self.own);
         if required().any(|required| engine.can_renew(required, &accepted.application, now)) {
             let required: Vec<_> = required().collect();
-            Box::pin(session.renew_claims(&required, now)).await.map_err(|error| match error {
-                SessionError::Unauthorised => Refusal::clearing(error),
-                error => error.into(),
-            })?;
+            let renewal = Box::pin(session.renew_claims(&required, now)).await;
+            if let Err(SessionError::Unauthorised) = renewal {
+                ask_store(engine, session.handle()).await?;
+            }
+            renewal?;
             renewed = session.current();
             accepted = &renewed;
         }
@@ -269,6 +268,12 @@ async fn answer_refusal(hook: RefusalHook, error: SessionError, parts: &Parts, f
         }
         None => finish.refuse(&error),
     }
+}
+
+/// Refuses a session that is over in the store.
+async fn ask_store(engine: &Engine, handle: SessionHandle) -> Result<(), Refusal> {
+    let row = Box::pin(engine.row(handle)).await?;
+    check_standing(standing_of(row.as_ref(), engine.clock.now()))
 }
 
 /// What the store says of a session.

@@ -482,6 +482,23 @@ async fn a_session_that_ended_elsewhere_is_found_out_when_a_claim_is_fetched() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_session_that_was_replaced_elsewhere_keeps_the_newer_tokens_when_a_claim_is_fetched() {
+    let directory = Directory::of("pro");
+    let world = world_with(|settings| directory.on(settings).keys(crate::world::KEYS)).await;
+    let mut client = login_as(&world, json!({ "user": "alice" })).await;
+    let mut late = client.clone();
+    let other_node = world.store.of_another_node();
+    let there = World::on(&world.clock, other_node, |settings| settings.keys(crate::world::KEYS)).await;
+    world.store.break_down(Operation::Feed, Fault::Hangs);
+    client = client.at(there.app.clone());
+    client.login("alice").await.assert_ok();
+    client.get("/me").await.assert_ok();
+    there.until_ended(late.handle()).await;
+    late.get("/fresh-plan").await.assert_refused(401, "try_refresh_token").assert_keeps_tokens();
+    assert_eq!(directory.calls(), 0);
+}
+
+#[tokio::test(start_paused = true)]
 async fn sources_are_asked_by_the_routes_that_need_them_only() {
     let directory = Directory::of("pro");
     let world = world_with(|settings| directory.on(settings)).await;
