@@ -254,7 +254,10 @@ async fn ask_functions<F: RequireAll<S>, S>(
     match answers.untold {
         Some(answer) if failures.is_empty() => return Err(passage.finish.apply(*answer).await),
         _ if failures.is_empty() => {}
-        _ => passage.outcome = Outcome::Refused(SessionError::InvalidClaims(failures)),
+        _ => {
+            tracing::debug!(path = parts.uri.path(), "request refused by a function");
+            passage.outcome = Outcome::Refused(SessionError::InvalidClaims(failures));
+        }
     }
     Ok(passage)
 }
