@@ -438,7 +438,8 @@ fn origin(parts: &Parts) -> Option<Box<Origin>> {
 ///
 /// Generic over the type of the response only, so that it is compiled once for all handlers that return the same.
 #[doc(hidden)]
-pub async fn respond<R: IntoResponse + 'static>(
+#[expect(clippy::manual_async_fn, reason = "`Send` is shown here once, rather than for each handler")]
+pub fn respond<R: IntoResponse + 'static>(
     finish: Finish,
     handler: Pin<Box<dyn Future<Output = R> + Send>>,
 ) -> Response {
