@@ -442,11 +442,13 @@ fn origin(parts: &Parts) -> Option<Box<Origin>> {
 pub fn respond<R: IntoResponse + 'static>(
     finish: Finish,
     handler: Pin<Box<dyn Future<Output = R> + Send>>,
-) -> Response {
-    let response = handler.await.into_response();
-    if finish.has_work_for_the_store() {
-        Box::pin(finish.carry_out(response)).await
-    } else {
-        finish.tell(response)
+) -> impl Future<Output = Response> + Send {
+    async move {
+        let response = handler.await.into_response();
+        if finish.has_work_for_the_store() {
+            Box::pin(finish.carry_out(response)).await
+        } else {
+            finish.tell(response)
+        }
     }
 }
