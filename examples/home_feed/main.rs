@@ -14,20 +14,16 @@ mod options;
 use std::net::SocketAddr;
 
 use anyhow::Context as _;
-use axum::extract::FromRef;
 use clap::Parser as _;
 use session_runtime::{MemoryStore, Sessions};
 use tokio::net::TcpListener;
 use tracing_subscriber::{EnvFilter, fmt};
 
-use crate::{accounts::Accounts, handlers::ROUTES, options::Options};
-
-/// What the handlers share.
-#[derive(Clone, FromRef)]
-struct App {
-    sessions: Sessions,
-    accounts: Accounts,
-}
+use crate::{
+    accounts::Accounts,
+    handlers::{App, ROUTES},
+    options::Options,
+};
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
