@@ -1,6 +1,6 @@
 //! The annotated function, its body verbatim.
 
-use proc_macro2::{Group, Span, TokenStream};
+use proc_macro2::{Delimiter, Group, Span, TokenStream, TokenTree};
 use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::{
     Attribute, FnArg, GenericArgument, Ident, PathArguments, ReturnType, Safety, Signature, Type, Visibility,
@@ -206,9 +206,29 @@ impl Parse for Handler {
             attributes: input.call(Attribute::parse_outer)?,
             visibility: input.parse()?,
             signature: input.parse()?,
-            body: input.parse()?,
+            body: parse_body(input)?,
             is_sound: true,
         })
+    }
+}
+
+fn parse_body(input: ParseStream<'_>) -> syn::Result<Group> {
+    input.step(|cursor| {
+        let body = cursor.token_tree().and_then(|(tree, rest)| Some((braces(tree)?, rest)));
+        body.ok_or_else(|| cursor.error("expected a body in braces"))
+    })
+}
+
+/// What a `macro_rules!` passes on as `$body:block` comes in a group without delimiters.
+fn braces(tree: TokenTree) -> Option<Group> {
+    let TokenTree::Group(group) = tree else { return None };
+    match group.delimiter() {
+        Delimiter::Brace => Some(group),
+        Delimiter::None => {
+            let mut inside = group.stream().into_iter();
+            inside.next().filter(|_| inside.next().is_none()).and_then(braces)
+        }
+        Delimiter::Parenthesis | Delimiter::Bracket => None,
     }
 }
 
