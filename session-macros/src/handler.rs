@@ -105,6 +105,10 @@ impl Handler {
         let check_argument = quote_spanned!(at_argument=>
             ::session_runtime::__private::check_argument::<#name, #argument>();
         );
+        // Where `respond` has its error too, which rustc then shows once.
+        let response = quote_spanned! {self.output_span()=>
+            impl ::core::future::Future<Output = ::session_runtime::__private::Response> + ::core::marker::Send
+        };
         let respond = quote_spanned! {self.output_span()=>
             ::session_runtime::__private::respond(
                 #finish,
@@ -117,7 +121,7 @@ impl Handler {
             #visibility fn #name(
                 #guard: #guard_type,
                 #(#names: #types,)*
-            ) -> impl ::core::future::Future<Output = ::session_runtime::__private::Response> + ::core::marker::Send {
+            ) -> #response {
                 #inner
                 #signature #body
                 #check_argument
