@@ -134,6 +134,10 @@ impl TestClient {
 
     /// As [`login_as`](Self::login_as), with claims, data, a tenant.
     pub fn login_with(&self, new: &NewSession) -> TestRequest {
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "one handler, of the kit's own, at a path that no table has"
+        )]
         let app = Router::new().route("/", post(log_in)).with_state(self.site.sessions.clone());
         self.request_of(app.layer(Extension(new.clone())), Method::POST, "/")
     }

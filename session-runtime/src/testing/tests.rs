@@ -242,6 +242,7 @@ async fn the_jar_keeps_replaces_and_drops_cookies_as_a_browser_does() {
         ])
     }
     let site = site().await;
+    #[expect(clippy::disallowed_methods, reason = "a bare router is what the jar is tried on")]
     let app = Router::new().route("/shop/all", get(cookies)).fallback(|| async { StatusCode::NO_CONTENT });
     let site = TestSite::new(app, site.sessions(), site.clock());
     let client = site.browser();
