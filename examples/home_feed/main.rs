@@ -14,20 +14,16 @@ mod options;
 use std::net::SocketAddr;
 
 use anyhow::Context as _;
-use axum::extract::FromRef;
 use clap::Parser as _;
 use session_runtime::{MemoryStore, Sessions};
 use tokio::net::TcpListener;
 use tracing_subscriber::{EnvFilter, fmt};
 
-use crate::{accounts::Accounts, handlers::ROUTES, options::Options};
-
-/// What the handlers share.
-#[derive(Clone, FromRef)]
-struct App {
-    sessions: Sessions,
-    accounts: Accounts,
-}
+use crate::{
+    accounts::Accounts,
+    handlers::{App, ROUTES},
+    options::Options,
+};
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
@@ -57,5 +53,16 @@ async fn main() -> anyhow::Result<()> {
 async fn interrupted() {
     if tokio::signal::ctrl_c().await.is_err() {
         std::future::pending::<()>().await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ROUTES;
+
+    /// A route whose protection changes shows in a review of `routes.txt`; `UPDATE_MANIFEST=1` accepts it.
+    #[test]
+    fn who_may_call_what_is_as_routes_txt_says() {
+        ROUTES.manifest().assert_matches_file("home_feed/routes.txt");
     }
 }

@@ -1,6 +1,6 @@
 //! The annotated function, its body verbatim.
 
-use proc_macro2::{Group, Span, TokenStream};
+use proc_macro2::{Delimiter, Group, Span, TokenStream, TokenTree};
 use quote::{ToTokens, format_ident, quote, quote_spanned};
 use syn::{
     Attribute, FnArg, GenericArgument, Ident, PathArguments, ReturnType, Safety, Signature, Type, Visibility,
@@ -105,6 +105,10 @@ impl Handler {
         let check_argument = quote_spanned!(at_argument=>
             ::session_runtime::__private::check_argument::<#name, #argument>();
         );
+        // Where `respond` has its error too, which rustc then shows once.
+        let response = quote_spanned! {self.output_span()=>
+            impl ::core::future::Future<Output = ::session_runtime::__private::Response> + ::core::marker::Send
+        };
         let respond = quote_spanned! {self.output_span()=>
             ::session_runtime::__private::respond(
                 #finish,
@@ -117,7 +121,7 @@ impl Handler {
             #visibility fn #name(
                 #guard: #guard_type,
                 #(#names: #types,)*
-            ) -> impl ::core::future::Future<Output = ::session_runtime::__private::Response> + ::core::marker::Send {
+            ) -> #response {
                 #inner
                 #signature #body
                 #check_argument
@@ -194,7 +198,7 @@ impl Parse for Handler {
             attributes: input.call(Attribute::parse_outer)?,
             visibility: input.parse()?,
             signature: input.parse()?,
-            body: input.parse()?,
+            body: parse_body(input)?,
             is_sound: true,
         })
     }
@@ -211,6 +215,27 @@ pub(crate) fn refuse_generics(what: &str, signature: &Signature, errors: &mut Er
     }
     let mut anonymous = AnonymousGenerics { errors, message: &message };
     signature.inputs.iter().for_each(|input| anonymous.visit_fn_arg(input));
+}
+
+/// The braces after a signature, and what stands in them.
+pub(crate) fn parse_body(input: ParseStream<'_>) -> syn::Result<Group> {
+    input.step(|cursor| {
+        let body = cursor.token_tree().and_then(|(tree, rest)| Some((braces(tree)?, rest)));
+        body.ok_or_else(|| cursor.error("expected a body in braces"))
+    })
+}
+
+/// What a `macro_rules!` passes on as `$body:block` comes in a group without delimiters.
+fn braces(tree: TokenTree) -> Option<Group> {
+    let TokenTree::Group(group) = tree else { return None };
+    match group.delimiter() {
+        Delimiter::Brace => Some(group),
+        Delimiter::None => {
+            let mut inside = group.stream().into_iter();
+            inside.next().filter(|_| inside.next().is_none()).and_then(braces)
+        }
+        Delimiter::Parenthesis | Delimiter::Bracket => None,
+    }
 }
 
 /// `impl Trait` as an argument's type.

@@ -17,11 +17,14 @@ mod protected;
 mod public;
 mod refresh_endpoint;
 mod requirement;
+#[cfg(test)]
+mod robustness;
 mod routes;
 mod suggest;
 mod written;
 
 use proc_macro::TokenStream;
+use proc_macro2::TokenStream as TokenStream2;
 use quote::quote;
 
 use crate::{args::Args, endpoint::Endpoint, errors::Errors, handler::Handler};
@@ -77,9 +80,13 @@ pub fn route_group(input: TokenStream) -> TokenStream {
 type Check = fn(Args, &Handler, &mut Errors) -> Endpoint;
 
 fn emit(attribute: &str, check: Check, args: TokenStream, item: TokenStream) -> TokenStream {
+    emit2(attribute, check, args.into(), item.into()).into()
+}
+
+/// `emit` on the tokens of `proc_macro2`, which exist in tests too.
+fn emit2(attribute: &str, check: Check, args: TokenStream2, item: TokenStream2) -> TokenStream2 {
     let mut errors = Errors::default();
-    let args = Args::parse(args.into(), &mut errors);
-    let item = item.into();
+    let args = Args::parse(args, &mut errors);
     let expansion = match Handler::parse(attribute, &item, &mut errors) {
         Some(handler) => {
             let endpoint = check(args, &handler, &mut errors);
@@ -88,5 +95,5 @@ fn emit(attribute: &str, check: Check, args: TokenStream, item: TokenStream) -> 
         None => item,
     };
     let errors = errors.finish();
-    quote!(#errors #expansion).into()
+    quote!(#errors #expansion)
 }

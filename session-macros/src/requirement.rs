@@ -1,6 +1,6 @@
 //! `#[requirement]`: a function that routes can require.
 
-use proc_macro2::{Group, Ident, Span, TokenStream};
+use proc_macro2::{Ident, Span, TokenStream};
 use quote::{format_ident, quote, quote_spanned};
 use syn::{
     Attribute, FnArg, ReturnType, Signature, Type, Visibility,
@@ -11,7 +11,7 @@ use syn::{
 use crate::{
     attributes::Placed,
     errors::Errors,
-    handler::{last_segment_span, refuse_generics},
+    handler::{last_segment_span, parse_body, refuse_generics},
 };
 
 /// The function and, beside it, the type of the same name that stands for it in `require = […]`.
@@ -178,7 +178,7 @@ impl Parse for Function {
             visibility: input.parse()?,
             signature: input.parse()?,
         };
-        input.parse::<Group>()?;
+        parse_body(input)?;
         Ok(function)
     }
 }
@@ -208,6 +208,7 @@ impl Arguments {
 fn referent(ty: &Type) -> Option<&Type> {
     match ty {
         Type::Reference(reference) if reference.mutability.is_none() => Some(&reference.elem),
+        Type::Group(group) => referent(&group.elem),
         _ => None,
     }
 }

@@ -64,6 +64,7 @@
 //!   default: [`SessionsBuilder`].
 //! - What a caller sees when refused: [`SessionError`].
 //! - The rules by which refresh tokens rotate: [`rotation`]. Where sessions are kept: [`store`].
+//! - How an application's own tests log in, let time pass, lose answers and steal tokens: `testing`, a feature.
 //!
 //! # What is promised
 //!
@@ -74,6 +75,12 @@
 //! - **A valid request costs no store I/O**, and a revoked session is refused all the same: each node keeps the sessions that
 //!   ended while access tokens of theirs may be alive.
 //! - **A store that fails is never "no session".** It answers 503, and no cookie is touched.
+//!
+//! # Cargo features
+//!
+//! | feature | default | adds |
+//! |---|---|---|
+//! | `testing` | off | the module `testing`; for `[dev-dependencies]`. It changes nothing of what is there without it |
 
 pub mod claims;
 pub mod clock;
@@ -86,6 +93,8 @@ pub mod route;
 pub mod session;
 pub mod sessions;
 pub mod store;
+#[cfg(feature = "testing")]
+pub mod testing;
 pub mod token;
 
 mod background;
@@ -95,6 +104,10 @@ mod guard;
 mod node_clock;
 mod revocation;
 mod transport;
+
+// What the macros emit names this crate, and the kit's login is a handler like any other.
+#[cfg(feature = "testing")]
+extern crate self as session_runtime;
 
 pub use claims::{Claim, ClaimFailure, ClaimRequest, ClaimSet, Requirement, all, any, not};
 pub use clock::{Clock, Timestamp};
