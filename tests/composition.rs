@@ -7,9 +7,12 @@ use axum::{
     body::{Body, to_bytes},
     extract::FromRef,
     http::{Method, Request, Response, StatusCode, header},
+    response::Redirect,
 };
-use session_runtime::{MemoryStore, Routes, Session, Sessions, protected, routes};
-use tests::Library;
+use session_runtime::{
+    Claim as _, MemoryStore, RefusedRequest, Routes, Session, Sessions, protected, requirement, routes,
+};
+use tests::{Library, Role};
 use tower::{Service, ServiceExt as _, service_fn};
 
 #[derive(Clone, FromRef)]
@@ -23,11 +26,42 @@ static ROUTES: Routes<App> = routes![
     "/auth" => [..tests::AUTH],
     "/api" => ["/admin" => [..tests::ADMIN]],
     "/assets" => public_service(assets, reason = "static files"),
+    switched,
+    "/pages" => protected_service(
+        assets,
+        require_only = [],
+        max_auth_age = "1h",
+        check = store,
+        csrf = dangerously_off,
+        transport = cookie,
+        on_refused = to_login,
+    ),
 ];
 
 #[protected(GET "/")]
 async fn home(session: Session) -> String {
     session.user_id().to_owned()
+}
+
+#[protected(
+    GET "/switched",
+    require_only = [Role.includes("a"), hours::open, Role.includes("b")],
+    transport = header,
+    on_refused = to_login,
+)]
+async fn switched() {}
+
+mod hours {
+    use super::*;
+
+    #[requirement]
+    pub(super) fn open(_: &Session) -> bool {
+        true
+    }
+}
+
+async fn to_login(_: RefusedRequest) -> Redirect {
+    Redirect::to("/login")
 }
 
 /// What a crate for static files would give.
@@ -128,6 +162,33 @@ async fn a_protected_service_is_reached_with_a_session_alone() {
 }
 
 #[tokio::test]
+async fn a_protected_service_is_closed_by_a_function_that_is_asked_with_the_state_of_its_table() {
+    let (_, app) = app().await;
+    let [admin, _] = login(&app, "admin").await;
+    let (status, body) = get(&app, "/api/admin/old/closed", &admin).await;
+    assert_eq!(status, StatusCode::FORBIDDEN);
+    assert!(body.contains(r#""id":"is_open""#), "{body}");
+}
+
+#[tokio::test]
+async fn a_protected_service_has_the_switches_of_a_route() {
+    let (_, app) = app().await;
+    let [ann, _] = login(&app, "ann").await;
+    let answer = send(&app, Method::GET, "/pages/x", &ann, "").await;
+    assert_eq!(answer.status(), StatusCode::SEE_OTHER, "a token in a header is not seen");
+    assert_eq!(answer.headers()[header::LOCATION], "/login");
+
+    let cookie = format!("sAccessToken={ann}");
+    let from_elsewhere = Request::post("/pages/x")
+        .header(header::COOKIE, cookie)
+        .header("sec-fetch-site", "cross-site")
+        .body(Body::empty())
+        .unwrap();
+    let answer = app.oneshot(from_elsewhere).await.unwrap();
+    assert_eq!((answer.status(), text(answer).await), (StatusCode::OK, "/x".into()));
+}
+
+#[tokio::test]
 async fn what_a_protected_service_changes_of_its_session_is_told_to_the_client() {
     let (_, app) = app().await;
     let [admin, _] = login(&app, "admin").await;
@@ -151,14 +212,18 @@ fn the_manifest_shows_included_routes_and_services() {
     assert_eq!(
         manifest.to_string(),
         "\
-METHOD  PATH                    PROTECTION         HANDLER            CHECKS
+METHOD  PATH                    PROTECTION         HANDLER                CHECKS
 GET     /                       protected          composition::home
 GET     /api/admin              public             tests::index
-ANY     /api/admin/old/{*rest}  protected service  echo               require = [Role.includes(\"admin\")]
+ANY     /api/admin/old/{*rest}  protected service  echo                   require = [is_open, Role.includes(\"admin\")]
 GET     /api/admin/users/{id}   protected          tests::user
-ANY     /assets/{*rest}         public service     assets             reason = \"static files\"
+ANY     /assets/{*rest}         public service     assets                 reason = \"static files\"
 POST    /auth/login             login              tests::login
 POST    /auth/refresh           refresh            tests::refresh
+ANY     /pages/{*rest}          protected service  assets                 require_only = [], max_auth_age = \"1h\", \
+            check = store, csrf = dangerously_off, transport = cookie, on_refused = to_login
+GET     /switched               protected          composition::switched  require_only = [Role.includes(\"a\"), \
+            hours::open, Role.includes(\"b\")], transport = header, on_refused = to_login
 "
     );
     assert_eq!(manifest.iter().len(), ROUTES.iter().count());

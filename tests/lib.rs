@@ -2,12 +2,13 @@
 
 use axum::{
     Extension, Router,
-    extract::{FromRef, OriginalUri},
+    extract::{FromRef, OriginalUri, State},
+    http::Uri,
     routing::any,
 };
 use session_runtime::{
     Claim, Login, RouteGroup, Routes, Session, Sessions, login_endpoint, protected, public, refresh_endpoint,
-    route_group, routes,
+    requirement, route_group, routes,
 };
 
 /// What the tables of this crate need.
@@ -35,7 +36,7 @@ pub static AUTH: Routes<Sessions> = routes![login, refresh];
 pub static ADMIN: RouteGroup<Library> = route_group![
     index,
     "/users" => [user],
-    "/old" => protected_service(echo, require = [Role.includes("admin")]),
+    "/old" => protected_service(echo, require = [is_open, Role.includes("admin")]),
 ];
 
 #[login_endpoint(POST "/login")]
@@ -47,7 +48,7 @@ async fn login(mut login: Login, user: String) {
 async fn refresh(_: Session) {}
 
 #[public(GET "/")]
-async fn index(axum::extract::State(greeting): axum::extract::State<&'static str>) -> &'static str {
+async fn index(State(greeting): State<&'static str>) -> &'static str {
     greeting
 }
 
@@ -56,10 +57,16 @@ async fn user(session: Session) -> String {
     session.user_id().to_owned()
 }
 
+/// Asked with the state of its table, wherever that is included.
+#[requirement]
+fn is_open(_: &Session, State(greeting): State<&'static str>, uri: Uri) -> bool {
+    greeting.starts_with("hello") && !uri.path().ends_with("/closed")
+}
+
 /// A router that knows nothing of this system but the session in the extensions. It shows whose session came, and for
 /// what path it was asked, and ends the session at `/leave`.
 pub fn echo(_: &Library) -> Router {
-    let show = |session: Extension<Session>, OriginalUri(whole): OriginalUri, uri: axum::http::Uri| async move {
+    let show = |session: Extension<Session>, OriginalUri(whole): OriginalUri, uri: Uri| async move {
         format!("{} {uri} of {whole}", session.user_id())
     };
     let leave = |session: Extension<Session>| async move { session.revoke().await };

@@ -1,19 +1,17 @@
 //! What an attribute makes of a handler: the guarded function and the `Endpoint` that describes it.
 
-use std::time::Duration;
-
-use proc_macro2::{Ident, Span, TokenStream};
-use quote::{ToTokens, format_ident, quote, quote_spanned};
-use syn::{Expr, ExprPath};
+use proc_macro2::{Ident, TokenStream};
+use quote::{ToTokens, format_ident, quote};
 
 use crate::{
     args::{Args, RouteArgs},
+    checks::Checks,
     errors::Errors,
     handler::Handler,
     hash::Hashes,
+    hook::Hook,
     path::RoutePath,
     suggest,
-    written::as_written,
 };
 
 pub(crate) const METHODS: [&str; 9] =
@@ -24,17 +22,9 @@ pub(crate) struct Endpoint {
     pub(crate) kind: Kind,
     pub(crate) route: Route,
     pub(crate) checks: Checks,
-    pub(crate) on_theft: Option<ExprPath>,
+    pub(crate) on_theft: Option<Hook>,
     /// Why a service is open to everyone.
     pub(crate) reason: Option<String>,
-}
-
-/// What is asked beyond a session.
-#[derive(Default)]
-pub(crate) struct Checks {
-    pub(crate) requirements: Vec<Expr>,
-    pub(crate) max_auth_age: Option<Duration>,
-    pub(crate) check_store: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -79,85 +69,53 @@ impl Endpoint {
 
     fn expand_endpoint(&self, handler: &Handler) -> TokenStream {
         let (name, visibility, cfgs) = (handler.name(), handler.visibility(), handler.cfgs());
-        let described = self.describe(name, &self.route.expand(name));
+        let described = self.describe(name, &self.route.expand(name), &cfgs);
         quote! {
             #cfgs
             #[doc(hidden)]
             #[allow(non_camel_case_types, missing_docs, missing_debug_implementations, unreachable_pub, dead_code)]
             #visibility struct #name {}
 
-            #cfgs
             #described
         }
     }
 
     /// The description of this endpoint, on the type `name`.
-    pub(crate) fn describe(&self, name: &Ident, route: &TokenStream) -> TokenStream {
+    pub(crate) fn describe(&self, name: &Ident, route: &TokenStream, cfgs: &TokenStream) -> TokenStream {
         let kind = self.kind;
-        let guard = self.expand_guard();
-        let requirements = self.expand_requirements();
+        let functions = self.checks.functions();
+        let guard = self.checks.expand_options();
+        let requirements = self.checks.expand_requirements();
+        let on_refused = self.checks.expand_on_refused();
         let on_theft = self.expand_on_theft();
         let reason = self.reason.as_ref().map(|reason| {
             quote!(const REASON: ::core::option::Option<&'static str> = ::core::option::Option::Some(#reason);)
         });
-        quote! {
+        let endpoint = quote! {
+            #cfgs
             #[automatically_derived]
             impl ::session_runtime::__private::Endpoint for #name {
                 type Kind = ::session_runtime::__private::kind::#kind;
+                type Functions = #functions;
                 const ROUTE: ::core::option::Option<::session_runtime::__private::RouteSpec> = #route;
                 #guard
                 #requirements
+                #on_refused
                 #on_theft
                 #reason
             }
-        }
-    }
-
-    fn expand_guard(&self) -> Option<TokenStream> {
-        let check_store = self.checks.check_store;
-        let max_auth_age = match self.checks.max_auth_age.map(|age| age.as_secs()) {
-            None if !check_store => return None,
-            None => quote!(::core::option::Option::None),
-            Some(secs) => quote!(::core::option::Option::Some(::core::time::Duration::from_secs(#secs))),
         };
-        Some(quote! {
-            const GUARD: ::session_runtime::__private::GuardOptions = ::session_runtime::__private::GuardOptions {
-                max_auth_age: #max_auth_age,
-                check_store: #check_store,
-            };
-        })
-    }
-
-    fn expand_requirements(&self) -> Option<TokenStream> {
-        let requirements = &self.checks.requirements;
-        if requirements.is_empty() {
-            return None;
-        }
-        let written = requirements.iter().map(|requirement| as_written(requirement.to_token_stream()));
-        Some(quote! {
-            const REQUIREMENTS: &'static [&'static str] = &[#(#written),*];
-
-            fn requirements() -> &'static [::session_runtime::__private::Requirement] {
-                static LIST: ::std::sync::LazyLock<::std::vec::Vec<::session_runtime::__private::Requirement>> =
-                    ::std::sync::LazyLock::new(|| ::std::vec![#(#requirements),*]);
-                &LIST
-            }
-        })
+        functions.in_scope(endpoint, cfgs)
     }
 
     fn expand_on_theft(&self) -> Option<TokenStream> {
         let hook = self.on_theft.as_ref()?;
-        let name = hook.path.segments.last()?;
-        let theft = Ident::new("theft", Span::mixed_site());
-        // Where an error about the function's type points.
-        let at_hook = name.ident.span().resolved_at(Span::mixed_site());
-        let answer = quote_spanned!(at_hook=> ::session_runtime::__private::theft_answer(#hook(#theft)));
-        let written = as_written(hook.to_token_stream());
+        let (written, call) = (hook.written(), hook.call("theft_answer"));
         Some(quote! {
             const ON_THEFT: ::core::option::Option<&'static str> = ::core::option::Option::Some(#written);
 
             fn on_theft() -> ::core::option::Option<::session_runtime::__private::TheftHook> {
-                ::core::option::Option::Some(|#theft| #answer)
+                ::core::option::Option::Some(#call)
             }
         })
     }

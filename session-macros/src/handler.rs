@@ -177,19 +177,7 @@ impl Handler {
             let help = "move the function out of the `impl` and take what it needs with `State`";
             errors.push(receiver.self_token.span, format!("a handler has no `self`\nhelp: {help}"));
         }
-        self.check_generics(errors);
-    }
-
-    fn check_generics(&self, errors: &mut Errors) {
-        let generics = &self.signature.generics;
-        let message = "a handler can't be generic\nhelp: write the types that this application uses";
-        if let Some(parameter) = generics.params.first() {
-            errors.push(parameter.span(), message);
-        } else if let Some(clause) = &generics.where_clause {
-            errors.push(clause.where_token.span, message);
-        }
-        let mut anonymous = AnonymousGenerics { errors, message };
-        self.types().for_each(|ty| anonymous.visit_type(ty));
+        refuse_generics("a handler", signature, errors);
     }
 
     fn check_sessions(&self, errors: &mut Errors) {
@@ -234,6 +222,19 @@ fn braces(tree: TokenTree) -> Option<Group> {
         }
         Delimiter::Parenthesis | Delimiter::Bracket => None,
     }
+}
+
+/// Refuses what would have a type or a constant chosen by the caller.
+pub(crate) fn refuse_generics(what: &str, signature: &Signature, errors: &mut Errors) {
+    let generics = &signature.generics;
+    let message = format!("{what} can't be generic\nhelp: write the types that this application uses");
+    if let Some(parameter) = generics.params.first() {
+        errors.push(parameter.span(), &message);
+    } else if let Some(clause) = &generics.where_clause {
+        errors.push(clause.where_token.span, &message);
+    }
+    let mut anonymous = AnonymousGenerics { errors, message: &message };
+    signature.inputs.iter().for_each(|input| anonymous.visit_fn_arg(input));
 }
 
 /// `impl Trait` as an argument's type.

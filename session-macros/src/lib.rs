@@ -4,16 +4,19 @@
 
 mod args;
 mod attributes;
+mod checks;
 mod endpoint;
 mod errors;
 mod handler;
 mod hash;
+mod hook;
 mod login_endpoint;
 mod logout_endpoint;
 mod path;
 mod protected;
 mod public;
 mod refresh_endpoint;
+mod requirement;
 #[cfg(test)]
 mod robustness;
 mod routes;
@@ -54,6 +57,12 @@ pub fn logout_endpoint(args: TokenStream, item: TokenStream) -> TokenStream {
 #[proc_macro_attribute]
 pub fn public(args: TokenStream, item: TokenStream) -> TokenStream {
     emit("public", public::check, args, item)
+}
+
+/// Makes the function one that routes can require.
+#[proc_macro_attribute]
+pub fn requirement(args: TokenStream, item: TokenStream) -> TokenStream {
+    requirement::expand(&args.into(), &item.into()).into()
 }
 
 /// The table of routes: annotated handlers, checked against each other by the compiler.

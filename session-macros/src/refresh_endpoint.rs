@@ -1,12 +1,11 @@
 //! `#[refresh_endpoint]`: the handler that rotates refresh tokens.
 
-use syn::{Expr, ExprPath, spanned::Spanned};
-
 use crate::{
     args::Args,
     endpoint::{Endpoint, Kind, Route},
     errors::Errors,
     handler::Handler,
+    hook::Hook,
 };
 
 /// Where the browser SDK refreshes.
@@ -20,7 +19,7 @@ pub(crate) fn check(mut args: Args, handler: &Handler, errors: &mut Errors) -> E
     refuse_slash_at_end(&route, errors);
     args.refuse_rest("#[refresh_endpoint]", &KEYS, errors);
     Endpoint {
-        on_theft: on_theft.and_then(|hook| function(hook, errors)),
+        on_theft: on_theft.and_then(|hook| Hook::named("on_theft", "sound_the_alarm", hook, errors)),
         ..Endpoint::new(Kind::Refresh, route.or_post(DEFAULT_PATH))
     }
 }
@@ -32,16 +31,5 @@ fn refuse_slash_at_end(route: &Route, errors: &mut Errors) {
         let right = if shorter.is_empty() { "/refresh" } else { shorter };
         let message = format!("the path of a refresh ends without `/`\nhelp: `\"{right}\"`");
         errors.push(path.span(), message);
-    }
-}
-
-fn function(hook: Expr, errors: &mut Errors) -> Option<ExprPath> {
-    match hook {
-        Expr::Path(path) => Some(path),
-        other => {
-            let message = "`on_theft` names a function\nhelp: `on_theft = sound_the_alarm`";
-            errors.push(other.span(), message);
-            None
-        }
     }
 }

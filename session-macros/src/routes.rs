@@ -182,8 +182,9 @@ impl Entry {
             }
             What::Table(_) => None,
             What::Service(service) => {
-                let described = service.describe(&alias);
-                Some(quote!(#(#cfgs)* #[allow(non_camel_case_types)] enum #alias {} #(#cfgs)* #described))
+                let cfgs = quote!(#(#cfgs)*);
+                let described = service.describe(&alias, &cfgs);
+                Some(quote!(#cfgs #[allow(non_camel_case_types)] enum #alias {} #described))
             }
         }
     }

@@ -1,10 +1,23 @@
-//! Typed claims of a session, and the requirements that routes state about them.
+//! Typed claims of a session, the requirements that routes state about them, and where they are fetched from.
 
-use std::collections::{BTreeSet, HashSet};
+mod requirement;
+mod source;
+
+use std::{
+    collections::{BTreeSet, HashSet},
+    hash::{BuildHasher, Hash},
+    time::Duration,
+};
 
 use serde::{Deserialize as _, Serialize, de::DeserializeOwned};
 use serde_json::{Map, Value, json};
 
+use self::requirement::Expectation;
+pub(crate) use self::source::{ClaimSource, ClaimSources};
+pub use self::{
+    requirement::{ClaimFailure, Requirement, all, any, not},
+    source::ClaimRequest,
+};
 use crate::clock::Timestamp;
 
 /// A claim: a named, typed statement about a session, carried in its access token.
@@ -27,6 +40,10 @@ use crate::clock::Timestamp;
 /// let admins_only = Role.includes("admin");
 /// # let _ = admins_only;
 /// ```
+///
+/// The methods make [`Requirement`]s. Each is met only if the claim is there, is of its type and not older than
+/// [`MAX_AGE`](Self::MAX_AGE). Values are read as what the claim's type says and then compared, so the order of a set does not
+/// matter. An expected value that can't be written as JSON meets nothing. [`any`], [`all`] and [`not`] combine them.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not a claim",
     note = "help: `struct {Self};` and `impl session_runtime::Claim for {Self} {{ const KEY: &'static str = \"…\"; type Value = …; }}`"
@@ -36,12 +53,33 @@ pub trait Claim: Sized {
     /// refused when the claim is set.
     const KEY: &'static str;
 
+    /// How old the claim may be where a route requires it. Default: as old as it likes.
+    ///
+    /// An older one is fetched again before the check, if it has a
+    /// [source](crate::SessionsBuilder::claim_source); without one it meets no requirement until it is set again.
+    const MAX_AGE: Option<Duration> = None;
+
     /// What the claim says.
-    type Value: Serialize + DeserializeOwned;
+    type Value: Serialize + DeserializeOwned + Send + Sync + 'static;
 
     /// The claim must be present and equal to `value`.
-    fn is(self, value: impl Into<Self::Value>) -> Requirement {
-        Requirement::new::<Self>(Predicate::Is(to_value(&value.into())))
+    fn is(self, value: impl Into<Self::Value>) -> Requirement
+    where
+        Self::Value: PartialEq,
+    {
+        Requirement::of::<Self, _>(Expectation::Value, value.into(), |actual, value| actual == value)
+    }
+
+    /// The claim must be present and `true`.
+    #[expect(
+        clippy::wrong_self_convention,
+        reason = "like the others, it takes the claim's name, a value without content"
+    )]
+    fn is_true(self) -> Requirement
+    where
+        Self: Claim<Value = bool>,
+    {
+        self.is(true)
     }
 
     /// The claim, a collection, must be present and include `item`.
@@ -49,7 +87,35 @@ pub trait Claim: Sized {
     where
         Self::Value: Collection,
     {
-        Requirement::new::<Self>(Predicate::Includes(to_value(&item.into())))
+        Requirement::of::<Self, _>(Expectation::Includes, item.into(), Self::Value::holds)
+    }
+
+    /// The claim, a collection, must be present and include one of `items` or more. It never includes one of none.
+    fn includes_any<I: Into<<Self::Value as Collection>::Item>>(
+        self,
+        items: impl IntoIterator<Item = I>,
+    ) -> Requirement
+    where
+        Self::Value: Collection,
+    {
+        let items: Vec<<Self::Value as Collection>::Item> = items.into_iter().map(Into::into).collect();
+        Requirement::of::<Self, _>(Expectation::IncludesAny, items, |actual, items| {
+            items.iter().any(|item| actual.holds(item))
+        })
+    }
+
+    /// The claim, a collection, must be present and include every one of `items`.
+    fn includes_all<I: Into<<Self::Value as Collection>::Item>>(
+        self,
+        items: impl IntoIterator<Item = I>,
+    ) -> Requirement
+    where
+        Self::Value: Collection,
+    {
+        let items: Vec<<Self::Value as Collection>::Item> = items.into_iter().map(Into::into).collect();
+        Requirement::of::<Self, _>(Expectation::Includes, items, |actual, items| {
+            items.iter().all(|item| actual.holds(item))
+        })
     }
 
     /// The claim, a collection, must be present and not include `item`.
@@ -57,7 +123,7 @@ pub trait Claim: Sized {
     where
         Self::Value: Collection,
     {
-        Requirement::new::<Self>(Predicate::Excludes(to_value(&item.into())))
+        Requirement::of::<Self, _>(Expectation::Excludes, item.into(), |actual, item| !actual.holds(item))
     }
 }
 
@@ -68,89 +134,33 @@ pub trait Claim: Sized {
 )]
 pub trait Collection {
     /// What the collection holds.
-    type Item: Serialize;
+    type Item: Serialize + Send + Sync + 'static;
+
+    /// Whether the collection includes an item.
+    fn holds(&self, item: &Self::Item) -> bool;
 }
 
-impl<T: Serialize> Collection for Vec<T> {
+impl<T: Serialize + PartialEq + Send + Sync + 'static> Collection for Vec<T> {
     type Item = T;
+
+    fn holds(&self, item: &T) -> bool {
+        self.contains(item)
+    }
 }
 
-impl<T: Serialize> Collection for BTreeSet<T> {
+impl<T: Serialize + Ord + Send + Sync + 'static> Collection for BTreeSet<T> {
     type Item = T;
+
+    fn holds(&self, item: &T) -> bool {
+        self.contains(item)
+    }
 }
 
-impl<T: Serialize> Collection for HashSet<T> {
+impl<T: Serialize + Eq + Hash + Send + Sync + 'static, S: BuildHasher> Collection for HashSet<T, S> {
     type Item = T;
-}
 
-/// What a route requires of a claim; made by the methods of [`Claim`].
-#[derive(Clone, Debug)]
-pub struct Requirement {
-    key: &'static str,
-    predicate: Predicate,
-}
-
-#[derive(Clone, Debug)]
-enum Predicate {
-    Is(Value),
-    Includes(Value),
-    Excludes(Value),
-}
-
-impl Requirement {
-    fn new<C: Claim>(predicate: Predicate) -> Self {
-        Self { key: C::KEY, predicate }
-    }
-
-    /// Whether `claims` meet the requirement; if not, why.
-    pub(crate) fn check(&self, claims: &ClaimSet) -> Result<(), ClaimFailure> {
-        let actual = claims.value(self.key);
-        let includes = |item| actual.and_then(Value::as_array).is_some_and(|items| items.contains(item));
-        let (met, expectation, expected) = match &self.predicate {
-            Predicate::Is(value) => (actual == Some(value), "expectedValue", value),
-            Predicate::Includes(item) => (includes(item), "expectedToInclude", item),
-            Predicate::Excludes(item) => (actual.is_some() && !includes(item), "expectedToNotInclude", item),
-        };
-        if met {
-            return Ok(());
-        }
-        let reason = match actual {
-            Some(actual) => json!({ "message": "wrong value", expectation: expected, "actualValue": actual }),
-            None => json!({ "message": "value does not exist", expectation: expected }),
-        };
-        Err(ClaimFailure { id: self.key, reason })
-    }
-}
-
-/// One requirement that a session does not meet: an entry of `claimValidationErrors` in the 403 body.
-#[derive(Clone, Debug, PartialEq, Serialize)]
-pub struct ClaimFailure {
-    id: &'static str,
-    reason: Value,
-}
-
-impl ClaimFailure {
-    const AUTHENTICATION: &'static str = "auth_time";
-
-    /// The authentication is older than the `max_age_secs` seconds that the route accepts.
-    pub(crate) fn authentication_too_old(max_age_secs: u64) -> Self {
-        let reason = json!({ "message": "re-authentication required", "maxAge": max_age_secs });
-        Self { id: Self::AUTHENTICATION, reason }
-    }
-
-    /// The key of the claim, or `auth_time` where the user has to authenticate again.
-    pub fn id(&self) -> &str {
-        self.id
-    }
-
-    /// Why: `message`, what was expected, and the actual value.
-    pub fn reason(&self) -> &Value {
-        &self.reason
-    }
-
-    /// The longest age of authentication that the route accepts, in seconds, where that is what failed.
-    pub(crate) fn max_auth_age(&self) -> Option<u64> {
-        (self.id == Self::AUTHENTICATION).then(|| self.reason["maxAge"].as_u64()).flatten()
+    fn holds(&self, item: &T) -> bool {
+        self.contains(item)
     }
 }
 
@@ -167,6 +177,13 @@ impl ClaimSet {
     /// The value under a key, if it is there.
     pub fn value(&self, key: &str) -> Option<&Value> {
         self.0.get(key)?.get("v")
+    }
+
+    /// The value under a key, and when it was fetched.
+    pub(crate) fn dated(&self, key: &str) -> Option<(&Value, Timestamp)> {
+        let entry = self.0.get(key)?;
+        let fetched = entry.get("t").and_then(Value::as_u64).unwrap_or_default();
+        Some((entry.get("v")?, Timestamp::from_millis(fetched)))
     }
 
     /// Whether there is no claim.
@@ -195,61 +212,21 @@ impl ClaimSet {
     }
 }
 
-/// The JSON form of a claim's value; `null`, which no requirement accepts, if its `Serialize` fails.
-fn to_value(value: &impl Serialize) -> Value {
-    serde_json::to_value(value).unwrap_or(Value::Null)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[derive(Clone, Copy)]
     struct Role;
     impl Claim for Role {
         const KEY: &'static str = "role";
         type Value = Vec<String>;
     }
 
-    #[derive(Clone, Copy)]
-    struct Plan;
-    impl Claim for Plan {
-        const KEY: &'static str = "plan";
-        type Value = String;
-    }
-
-    fn claims() -> ClaimSet {
-        let mut claims = ClaimSet::default();
-        claims.set(Role::KEY, json!(["user"]), Timestamp::from_millis(7));
-        claims.set(Plan::KEY, json!("free"), Timestamp::from_millis(7));
-        claims
-    }
-
-    #[test]
-    fn a_failed_requirement_says_what_was_expected_and_what_is() {
-        let failure = Role.includes("admin").check(&claims()).unwrap_err();
-        assert_eq!(
-            serde_json::to_value(&failure).unwrap(),
-            json!({"id": "role", "reason": {"message": "wrong value", "expectedToInclude": "admin", "actualValue": ["user"]}})
-        );
-        let failure = Plan.is("pro").check(&ClaimSet::default()).unwrap_err();
-        assert_eq!(failure.reason(), &json!({"message": "value does not exist", "expectedValue": "pro"}));
-    }
-
-    #[test]
-    fn requirements_hold_exactly_when_the_claim_is_present_and_fits() {
-        let claims = claims();
-        assert!(Role.includes("user").check(&claims).is_ok());
-        assert!(Role.excludes("admin").check(&claims).is_ok());
-        assert!(Role.excludes("user").check(&claims).is_err());
-        assert!(Role.excludes("admin").check(&ClaimSet::default()).is_err());
-        assert!(Plan.is("free").check(&claims).is_ok());
-        assert!(Plan.is("pro").check(&claims).is_err());
-    }
-
     #[test]
     fn a_claim_reads_back_as_it_was_set() {
-        assert_eq!(claims().get(Role), Some(vec!["user".to_owned()]));
-        assert_eq!(claims().into_map()["plan"], json!({"v": "free", "t": 7}));
+        let mut claims = ClaimSet::default();
+        claims.set(Role::KEY, json!(["user"]), Timestamp::from_millis(7));
+        assert_eq!(claims.get(Role), Some(vec!["user".to_owned()]));
+        assert_eq!(claims.into_map()["role"], json!({"v": ["user"], "t": 7}));
     }
 }

@@ -1,10 +1,11 @@
 //! How a session system is set up, and what is refused before it starts.
 
-use std::{any::TypeId, collections::HashMap, env, fmt, sync::Arc, time::Duration};
+use std::{any::TypeId, collections::HashMap, env, error::Error as StdError, fmt, sync::Arc, time::Duration};
 
 use axum::http::{HeaderMap, StatusCode, header};
 
 use crate::{
+    claims::{Claim, ClaimRequest, ClaimSource, ClaimSources, Requirement},
     clock::{Clock, Timestamp},
     error::{Statuses, StoreError},
     rotation::Grace,
@@ -41,6 +42,9 @@ pub(crate) struct Config {
     pub(crate) cache_bytes: u64,
     pub(crate) fingerprint: FingerprintParts,
     pub(crate) placement: Placement,
+    /// What every protected route requires, unless it says otherwise.
+    pub(crate) requirements: Vec<Requirement>,
+    pub(crate) claim_sources: ClaimSources,
     /// No session is older than this.
     pub(crate) born_at: Timestamp,
 }
@@ -146,6 +150,8 @@ pub struct SessionsBuilder {
     cache_bytes: u64,
     fingerprint: FingerprintParts,
     placement: Placement,
+    requirements: Vec<Requirement>,
+    claim_sources: Vec<(&'static str, ClaimSource)>,
     refresh_path: Option<String>,
     public_prefix: String,
 }
@@ -189,6 +195,8 @@ impl SessionsBuilder {
                     .into()
             }),
             placement: Placement::default(),
+            requirements: Vec::new(),
+            claim_sources: Vec::new(),
             refresh_path: None,
             public_prefix: String::new(),
         }
@@ -432,6 +440,87 @@ impl SessionsBuilder {
         self
     }
 
+    /// What every `#[protected]` route requires, before what it requires itself. Default: nothing.
+    ///
+    /// Routes with `optional` are left out, logins, refreshes and logouts too. A route with `require_only = […]` requires what
+    /// stands there instead. A second call adds to the first.
+    ///
+    /// ```
+    /// # use session_runtime::{Claim, MemoryStore, Session, Sessions, protected};
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), session_runtime::BuildError> {
+    /// struct Verified;
+    ///
+    /// impl Claim for Verified {
+    ///     const KEY: &'static str = "verified";
+    ///     type Value = bool;
+    /// }
+    ///
+    /// // How else would anyone come to be verified?
+    /// #[protected(POST "/verify", require_only = [])]
+    /// async fn verify(_: Session) {}
+    ///
+    /// let sessions = Sessions::builder(MemoryStore::new())
+    ///     .refresh_path("/refresh")
+    ///     .require([Verified.is_true()])
+    ///     .build()
+    ///     .await?;
+    /// # Ok(()) }
+    /// ```
+    pub fn require(mut self, requirements: impl IntoIterator<Item = Requirement>) -> Self {
+        self.requirements.extend(requirements);
+        self
+    }
+
+    /// Where a claim is fetched from. Default: nowhere; a claim is what was set.
+    ///
+    /// Asked when a route requires the claim and the session has none, or one older than [`Claim::MAX_AGE`]. The answer is
+    /// stored in the session, unless somebody else has set the claim meanwhile, and the response carries an access token with
+    /// it. `None` removes the claim; while there is none, every request to such a route asks again. Several requests at once
+    /// may each ask.
+    ///
+    /// A source that fails, or does not answer within the [`store_timeout`](Self::store_timeout), has the request refused with
+    /// [`SessionError::ClaimUnavailable`](crate::SessionError::ClaimUnavailable), 503; its error is logged, so no secret may be
+    /// in its text.
+    ///
+    /// ```
+    /// # use std::{convert::Infallible, time::Duration};
+    /// # use session_runtime::{Claim, ClaimRequest, MemoryStore, Sessions};
+    /// # #[derive(Clone)] struct Db;
+    /// # impl Db { async fn roles(&self, _: &str) -> Result<Option<Vec<String>>, Infallible> { Ok(None) } }
+    /// # #[tokio::main(flavor = "current_thread")] async fn main() -> Result<(), session_runtime::BuildError> {
+    /// struct Role;
+    ///
+    /// impl Claim for Role {
+    ///     const KEY: &'static str = "role";
+    ///     const MAX_AGE: Option<Duration> = Some(Duration::from_secs(300));
+    ///     type Value = Vec<String>;
+    /// }
+    ///
+    /// # let db = Db;
+    /// let sessions = Sessions::builder(MemoryStore::new())
+    ///     .refresh_path("/refresh")
+    ///     .claim_source(Role, move |of: ClaimRequest| {
+    ///         let db = db.clone();
+    ///         async move { db.roles(&of.user_id).await }
+    ///     })
+    ///     .build()
+    ///     .await?;
+    /// # Ok(()) }
+    /// ```
+    pub fn claim_source<C, F, E>(
+        mut self,
+        _: C,
+        source: impl Fn(ClaimRequest) -> F + Send + Sync + 'static,
+    ) -> Self
+    where
+        C: Claim,
+        F: Future<Output = Result<Option<C::Value>, E>> + Send + 'static,
+        E: Into<Box<dyn StdError + Send + Sync>>,
+    {
+        self.claim_sources.push((C::KEY, ClaimSource::new::<C, F, E>(source)));
+        self
+    }
+
     /// Checks the settings, connects to the store and starts the session system.
     ///
     /// # Errors
@@ -445,6 +534,7 @@ impl SessionsBuilder {
         let mut problems = Problems::default();
         self.check_lifetimes(&mut problems);
         self.check_limits(&mut problems);
+        self.check_claim_sources(&mut problems);
         let csrf = self.check_transport(&mut problems);
         let statuses = self.check_statuses(&mut problems);
         let keys = self.check_keys(&mut problems);
@@ -473,6 +563,8 @@ impl SessionsBuilder {
             cache_bytes: self.cache_bytes,
             fingerprint: self.fingerprint,
             placement: self.placement,
+            requirements: self.requirements,
+            claim_sources: self.claim_sources.into_iter().collect(),
             born_at: self.born_at.unwrap_or_default(),
         };
         Sessions::start(config, keys, self.store, self.clock).await.map_err(BuildError::Store)
@@ -538,6 +630,16 @@ impl SessionsBuilder {
         problems.check(self.cache_bytes >= 64 << 10, || {
             format!("`token_cache_bytes` is {}; use at least 65536", self.cache_bytes)
         });
+    }
+
+    fn check_claim_sources(&self, problems: &mut Problems) {
+        for (position, (key, _)) in self.claim_sources.iter().enumerate() {
+            problems.check(!access::is_reserved(key), || {
+                format!("`claim_source`: the claim name `{key}` is used by the token itself; choose another")
+            });
+            let is_first = self.claim_sources[..position].iter().all(|(earlier, _)| earlier != key);
+            problems.check(is_first, || format!("`claim_source` is given twice for the claim `{key}`"));
+        }
     }
 
     fn check_transport(&mut self, problems: &mut Problems) -> CsrfConfig {

@@ -1,5 +1,6 @@
 //! The session system itself: what all clones of a `Sessions` share, and what is done with it.
 
+mod fetch;
 mod token_cache;
 
 use std::{sync::Arc, time::Duration};
@@ -317,12 +318,16 @@ impl Engine {
         let mut step = |row: &Row| {
             let mut claims = read_claims(row)?;
             change.clone().carry_out(&mut claims, self.clock.now());
-            let changed = Row { claims: write_claims(&claims), ..row.clone() };
-            // What no token can carry is refused before it is stored.
-            self.check_size(&changed)?;
-            Ok(Change::Claims(changed.claims))
+            self.new_claims(row, &claims)
         };
         self.change(handle, &mut step).await
+    }
+
+    /// What no token can carry is refused before it is stored.
+    fn new_claims(&self, row: &Row, claims: &ClaimSet) -> Result<Change, SessionError> {
+        let changed = Row { claims: write_claims(claims), ..row.clone() };
+        self.check_size(&changed)?;
+        Ok(Change::Claims(changed.claims))
     }
 
     pub(crate) async fn live_row(&self, handle: SessionHandle) -> Result<Option<Row>, SessionError> {

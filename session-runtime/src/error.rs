@@ -25,6 +25,7 @@ use crate::{claims::ClaimFailure, handle::SessionHandle, rotation::TheftKind};
 /// | [`CsrfRejected`](Self::CsrfRejected) | 403 | `cross-site request refused` | `csrf` |
 /// | [`TooManySessions`](Self::TooManySessions) | 409 | `too many sessions` | `too_many_sessions` |
 /// | [`StoreUnavailable`](Self::StoreUnavailable) | 503 | `session store unavailable` | `store_unavailable` |
+/// | [`ClaimUnavailable`](Self::ClaimUnavailable) | 503 | `claim unavailable` | `claim_unavailable` |
 /// | [`Misconfigured`](Self::Misconfigured) | 500 | `internal server error` | `misconfigured` |
 ///
 /// The 401 and 403 of the first five also carry `WWW-Authenticate` (RFC 6750 §3, RFC 9470 §3), so that a client can tell
@@ -54,7 +55,8 @@ pub enum SessionError {
     /// The session is valid but does not meet what the route requires.
     #[error("invalid claim")]
     InvalidClaims(
-        /// Every requirement that is not met, in the order of the route.
+        /// Every requirement that is not met: those of the application, then those of the route in its order, with the
+        /// functions last.
         Vec<ClaimFailure>,
     ),
 
@@ -69,6 +71,16 @@ pub enum SessionError {
     /// The store did not answer, or failed. Nothing is known about the session, so nothing is cleared.
     #[error("session store unavailable")]
     StoreUnavailable(#[source] StoreError),
+
+    /// A claim that the route requires had to be fetched, and its
+    /// [source](crate::SessionsBuilder::claim_source) failed or did not answer. Nothing is cleared.
+    #[error("claim unavailable")]
+    ClaimUnavailable {
+        /// The key of the claim.
+        claim: &'static str,
+        /// What the source said.
+        source: Arc<dyn StdError + Send + Sync>,
+    },
 
     /// The application is put together in a way that can't work; the message is for its log, not for the client.
     #[error("{0}")]
@@ -95,6 +107,7 @@ impl SessionError {
             Self::CsrfRejected => "csrf",
             Self::TooManySessions => "too_many_sessions",
             Self::StoreUnavailable(_) => "store_unavailable",
+            Self::ClaimUnavailable { .. } => "claim_unavailable",
             Self::Misconfigured(_) => "misconfigured",
         }
     }
@@ -105,7 +118,7 @@ impl SessionError {
             Self::InvalidClaims(_) => statuses.invalid_claim,
             Self::CsrfRejected => StatusCode::FORBIDDEN,
             Self::TooManySessions => StatusCode::CONFLICT,
-            Self::StoreUnavailable(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::StoreUnavailable(_) | Self::ClaimUnavailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
             Self::Misconfigured(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -132,7 +145,10 @@ impl SessionError {
             Self::CsrfRejected => {
                 r#"Bearer realm="session", error="invalid_request", error_description="cross-site request refused""#
             }
-            Self::TooManySessions | Self::StoreUnavailable(_) | Self::Misconfigured(_) => return None,
+            Self::TooManySessions
+            | Self::StoreUnavailable(_)
+            | Self::ClaimUnavailable { .. }
+            | Self::Misconfigured(_) => return None,
         };
         Some(HeaderValue::from_static(challenge))
     }
@@ -165,7 +181,7 @@ impl SessionError {
     /// Gives the answer to a refused request what the settings say of it.
     pub(crate) fn configure(&self, statuses: &Statuses, response: &mut Response) {
         *response.status_mut() = self.status(statuses);
-        if let Self::StoreUnavailable(_) = self {
+        if matches!(self, Self::StoreUnavailable(_) | Self::ClaimUnavailable { .. }) {
             let pause = HeaderValue::from(statuses.retry_after.as_secs().max(1));
             response.headers_mut().insert(header::RETRY_AFTER, pause);
         }

@@ -1,7 +1,7 @@
 //! A request's way through the system, from its tokens to the last header of its response.
 //!
 //! ```text
-//! request ─► Guard ─► protected: admit()      find the token · verify · CSRF · revocation · requirements
+//! request ─► Guard ─► protected: admit()      find the token · verify · CSRF · revocation · requirements · their functions
 //!                     refresh:   exchange()   find the token · CSRF · rotate
 //!                     login:     receive()    CSRF · note who comes
 //!         ─► the user's handler, unless it was refused
@@ -11,7 +11,10 @@
 mod argument;
 mod finish;
 mod presented;
+mod refused;
+mod require;
 mod service;
+mod terms;
 mod theft;
 
 use std::{any::TypeId, future::Future, marker::PhantomData, pin::Pin, sync::Arc};
@@ -21,18 +24,24 @@ use axum::{
     http::{HeaderMap, header as http_header, request::Parts},
     response::{IntoResponse, Response},
 };
+use futures_util::future::BoxFuture;
 
 use self::{
     argument::Outcome,
     finish::{Finish, Work},
     presented::{Presented, access_tokens, carries, find_refresh_token},
+    terms::Terms,
 };
 pub use self::{
     argument::SessionArgument,
+    refused::{RefusalAnswer, RefusedRequest, refusal_answer},
+    require::{
+        Answers, AskFuture, Asked, NoRequirement, Require, RequireAll, RequirementAnswer, RequirementFailure,
+        RequirementFn, Unmet, extract,
+    },
     theft::{Theft, TheftAnswer, theft_answer},
 };
 use crate::{
-    claims::{ClaimFailure, Requirement},
     clock::Timestamp,
     engine::{Client, Engine},
     error::{SessionError, StoreError},
@@ -40,7 +49,7 @@ use crate::{
     handle::SessionHandle,
     revocation::Standing,
     route::{
-        Endpoint, GuardOptions, TheftHook,
+        Endpoint, GuardOptions, RefusalHook, TheftHook,
         kind::{Kind, RouteKind},
     },
     session::{Accepted, Login, Session},
@@ -63,6 +72,42 @@ pub struct Guard<E, A> {
 }
 
 impl<E, A> Guard<E, A> {
+    async fn pass<S>(sessions: Sessions, parts: &mut Parts, state: &S) -> Result<Self, Response>
+    where
+        E: Endpoint<Functions: RequireAll<S>>,
+        A: SessionArgument<E::Kind>,
+        S: Sync,
+    {
+        // What awaits is boxed, here and in `respond`: every request's future has room for its longest way.
+        let passage = match <E::Kind as Kind>::KIND {
+            kind @ (RouteKind::Protected | RouteKind::Optional | RouteKind::Logout | RouteKind::Public) => {
+                let terms = Terms { options: &E::GUARD, requirements: E::requirements(), kind };
+                match admit(sessions, parts, terms) {
+                    Admission::Decided(passage) => passage,
+                    Admission::Pending(passage) => passage.await,
+                }
+            }
+            RouteKind::Login => receive(&sessions, parts, TypeId::of::<E>()),
+            RouteKind::Refresh => {
+                Box::pin(exchange(&sessions, parts, TypeId::of::<E>(), E::on_theft())).await
+            }
+        };
+        let Passage { outcome, mut finish } = match <E::Functions as RequireAll<S>>::IS_EMPTY {
+            true => passage,
+            false => Box::pin(ask_functions::<E::Functions, S>(passage, parts, state)).await,
+        };
+        if let Some(answer) = finish.instead.take() {
+            return Err(finish.tell(*answer));
+        }
+        match A::take(outcome) {
+            Ok(argument) => Ok(Self { argument, finish, endpoint: PhantomData }),
+            Err(error) => Err(match E::on_refused() {
+                Some(hook) => Box::pin(answer_refusal(hook, error, parts, finish)).await,
+                None => finish.refuse(&error),
+            }),
+        }
+    }
+
     /// The handler's own argument, and what is to be done with its response.
     pub fn open(self) -> (A, Finish) {
         (self.argument, self.finish)
@@ -75,37 +120,18 @@ pub const fn check_argument<E: Endpoint, A: SessionArgument<E::Kind>>() {}
 
 impl<E, A, S> FromRequestParts<S> for Guard<E, A>
 where
-    E: Endpoint,
+    E: Endpoint<Functions: RequireAll<S>>,
     A: SessionArgument<E::Kind>,
     S: Send + Sync,
     Sessions: FromRef<S>,
 {
     type Rejection = Response;
 
-    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Response> {
-        let sessions = Sessions::from_ref(state);
-        // What awaits is boxed, here and in `respond`: every request's future has room for its longest way.
-        let Passage { outcome, mut finish } = match <E::Kind as Kind>::KIND {
-            RouteKind::Protected | RouteKind::Optional | RouteKind::Logout | RouteKind::Public => {
-                let is_logout = <E::Kind as Kind>::KIND == RouteKind::Logout;
-                if E::GUARD.check_store {
-                    Box::pin(admit_by_store(sessions, parts, &E::GUARD, E::requirements(), is_logout)).await
-                } else {
-                    admit(sessions, parts, &E::GUARD, E::requirements(), is_logout)
-                }
-            }
-            RouteKind::Login => receive(&sessions, parts, TypeId::of::<E>()),
-            RouteKind::Refresh => {
-                Box::pin(exchange(&sessions, parts, TypeId::of::<E>(), E::on_theft())).await
-            }
-        };
-        if let Some(answer) = finish.instead.take() {
-            return Err(finish.tell(*answer));
-        }
-        match A::take(outcome) {
-            Ok(argument) => Ok(Self { argument, finish, endpoint: PhantomData }),
-            Err(error) => Err(finish.refuse(&error)),
-        }
+    fn from_request_parts(
+        parts: &mut Parts,
+        state: &S,
+    ) -> impl Future<Output = Result<Self, Response>> + Send {
+        Self::pass(Sessions::from_ref(state), parts, state)
     }
 }
 
@@ -114,66 +140,54 @@ struct Passage {
     finish: Finish,
 }
 
-/// Lets a request to a protected route pass, or not, without store I/O.
-fn admit(
-    sessions: Sessions,
-    parts: &Parts,
-    options: &GuardOptions,
-    requirements: &[Requirement],
-    is_logout: bool,
-) -> Passage {
-    match recognise(&sessions, parts) {
-        Ok(known) => {
-            let standing = sessions.engine().check_feed().map_err(Refusal::from);
-            let judged = standing.and_then(|()| judge(sessions.engine(), options, requirements, &known));
-            conclude(sessions, parts, known, judged, is_logout)
-        }
-        Err(passage) => passage,
+/// What becomes of a request to a protected route.
+enum Admission<'a> {
+    Decided(Passage),
+    /// The store has to be asked, or the source of a claim.
+    Pending(BoxFuture<'a, Passage>),
+}
+
+/// Lets a request to a protected route pass, or not; at once, unless somebody else has to be asked.
+fn admit<'a>(sessions: Sessions, parts: &'a Parts, terms: Terms<'a>) -> Admission<'a> {
+    let known = match recognise(&sessions, parts, terms.options) {
+        Ok(known) => known,
+        Err(passage) => return Admission::Decided(passage),
+    };
+    match terms.judge(sessions.engine(), known.session.presented()) {
+        Some(judged) => Admission::Decided(conclude(sessions, parts, terms, known, judged)),
+        None => Admission::Pending(Box::pin(admit_by_asking(sessions, parts, terms, known))),
     }
 }
 
-/// The same for a route with `check = store`.
-async fn admit_by_store(
-    sessions: Sessions,
-    parts: &Parts,
-    options: &GuardOptions,
-    requirements: &[Requirement],
-    is_logout: bool,
-) -> Passage {
-    match recognise(&sessions, parts) {
-        Ok(known) => {
-            let standing = check_row(sessions.engine(), &known).await;
-            let judged = standing.and_then(|()| judge(sessions.engine(), options, requirements, &known));
-            conclude(sessions, parts, known, judged, is_logout)
-        }
-        Err(passage) => passage,
-    }
+async fn admit_by_asking(sessions: Sessions, parts: &Parts, terms: Terms<'_>, known: Known) -> Passage {
+    let judged = terms.judge_by_asking(sessions.engine(), &known.session).await;
+    conclude(sessions, parts, terms, known, judged)
 }
 
 /// The session that a request comes with, as far as the token and this node can tell that it is one.
 struct Known {
-    accepted: Arc<Accepted>,
+    session: Session,
     transport: Transport,
     several: bool,
     both: bool,
 }
 
-fn recognise(sessions: &Sessions, parts: &Parts) -> Result<Known, Passage> {
+fn recognise(sessions: &Sessions, parts: &Parts, options: &GuardOptions) -> Result<Known, Passage> {
     let engine = sessions.engine();
+    let usual = options.transport.unwrap_or(engine.config.transport);
     let refused = |transport, refusal| refused(sessions, transport, parts, refusal);
-    match Presented::find(engine, &parts.headers) {
+    match Presented::find(engine, &parts.headers, options.transport) {
         Ok(Some(Presented { accepted: Ok(accepted), transport, several, both })) => {
-            match check_token(engine, parts, &accepted, transport) {
-                Ok(()) => Ok(Known { accepted, transport, several, both }),
+            match check_token(engine, parts, options, &accepted, transport) {
+                Ok(()) => {
+                    Ok(Known { session: Session::new(sessions.clone(), accepted), transport, several, both })
+                }
                 Err(refusal) => Err(refused(transport, refusal)),
             }
         }
         Ok(Some(Presented { accepted: Err(error), transport, .. })) => Err(refused(transport, error.into())),
-        Ok(None) => Err(Passage {
-            outcome: Outcome::Anonymous,
-            finish: Finish::of(sessions.clone(), engine.config.transport),
-        }),
-        Err(refusal) => Err(refused(engine.config.transport, refusal)),
+        Ok(None) => Err(Passage { outcome: Outcome::Anonymous, finish: Finish::of(sessions.clone(), usual) }),
+        Err(refusal) => Err(refused(usual, refusal)),
     }
 }
 
@@ -181,10 +195,11 @@ fn recognise(sessions: &Sessions, parts: &Parts) -> Result<Known, Passage> {
 fn check_token(
     engine: &Engine,
     parts: &Parts,
+    options: &GuardOptions,
     accepted: &Accepted,
     transport: Transport,
 ) -> Result<(), Refusal> {
-    if transport == Transport::Cookie {
+    if transport == Transport::Cookie && !options.dangerously_without_csrf {
         let handle = accepted.claims.handle;
         check_csrf(engine, parts, || handle).map_err(|rejected| match rejected {
             CsrfRejected::Site => SessionError::CsrfRejected,
@@ -194,45 +209,69 @@ fn check_token(
     check_standing(engine.standing(accepted))
 }
 
-async fn check_row(engine: &Engine, known: &Known) -> Result<(), Refusal> {
-    let row = engine.row(known.accepted.claims.handle).await?;
-    check_standing(standing_of(row.as_ref(), engine.clock.now()))
-}
-
-/// What the route asks of a session.
-fn judge(
-    engine: &Engine,
-    options: &GuardOptions,
-    requirements: &[Requirement],
-    known: &Known,
-) -> Result<(), Refusal> {
-    let Accepted { claims, application, .. } = &*known.accepted;
-    let mut failures: Vec<_> =
-        requirements.iter().filter_map(|required| required.check(application).err()).collect();
-    if let Some(max_age) = options.max_auth_age
-        && engine.clock.now().since(claims.auth_time()) > max_age
-    {
-        failures.push(ClaimFailure::authentication_too_old(max_age.as_secs()));
-    }
-    if failures.is_empty() { Ok(()) } else { Err(SessionError::InvalidClaims(failures).into()) }
-}
-
 fn conclude(
     sessions: Sessions,
     parts: &Parts,
+    terms: Terms<'_>,
     known: Known,
     judged: Result<(), Refusal>,
-    is_logout: bool,
 ) -> Passage {
-    let Known { accepted, transport, several, both } = known;
-    if let Err(refusal) = judged {
-        return refused(&sessions, transport, parts, refusal);
-    }
-    sessions.engine().note_use(&accepted);
-    let session = Session::new(sessions.clone(), accepted);
-    let work = if is_logout { Work::Logout(session.clone()) } else { Work::Session(session.clone()) };
+    let Known { session, transport, several, both } = known;
+    let outcome = match judged {
+        Ok(()) => {
+            sessions.engine().note_use(session.presented());
+            Outcome::Session(session.clone())
+        }
+        // There is a session all the same, for functions to be asked about, and with claims that may have been fetched.
+        Err(Refusal { error: error @ SessionError::InvalidClaims(_), .. }) => {
+            tracing::debug!(%error, path = parts.uri.path(), "request refused");
+            Outcome::Refused(error)
+        }
+        Err(refusal) => return refused(&sessions, transport, parts, refusal),
+    };
+    let work = match terms.kind {
+        RouteKind::Logout => Work::Logout(session),
+        _ => Work::Session(session),
+    };
     let finish = Finish { work, expire_older: several, clear_other: both, ..Finish::of(sessions, transport) };
-    Passage { outcome: Outcome::Session(session), finish }
+    Passage { outcome, finish }
+}
+
+/// Asks the functions among a route's requirements, and adds what they refuse to what the claims fail.
+async fn ask_functions<F: RequireAll<S>, S>(mut passage: Passage, parts: &mut Parts, state: &S) -> Passage {
+    let mut failures = match &passage.outcome {
+        Outcome::Session(_) => Vec::new(),
+        Outcome::Refused(SessionError::InvalidClaims(failures)) => failures.clone(),
+        Outcome::Refused(_) | Outcome::Anonymous | Outcome::Login(_) => return passage,
+    };
+    let Work::Session(session) = &passage.finish.work else { return passage };
+    let mut answers = Answers::default();
+    F::ask(session, parts, state, &mut answers).await;
+    failures.append(&mut answers.failures);
+    if failures.is_empty() {
+        passage.finish.instead = answers.untold;
+    } else {
+        tracing::debug!(path = parts.uri.path(), "request refused by a function");
+        passage.outcome = Outcome::Refused(SessionError::InvalidClaims(failures));
+    }
+    passage
+}
+
+/// Has the function named by `on_refused` answer. What the refusal clears is cleared all the same.
+async fn answer_refusal(hook: RefusalHook, error: SessionError, parts: &Parts, finish: Finish) -> Response {
+    match hook(RefusedRequest::new(error.clone(), parts)).await {
+        Some(answer) => {
+            error.log_misconfiguration();
+            finish.tell(answer)
+        }
+        None => finish.refuse(&error),
+    }
+}
+
+/// Refuses a session that is over in the store.
+async fn ask_store(engine: &Engine, handle: SessionHandle) -> Result<(), Refusal> {
+    let row = engine.row(handle).await?;
+    check_standing(standing_of(row.as_ref(), engine.clock.now()))
 }
 
 /// What the store says of a session.

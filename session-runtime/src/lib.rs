@@ -58,7 +58,8 @@
 //! # Where to read on
 //!
 //! - The attributes, each with its keys: [`protected`], [`login_endpoint`], [`refresh_endpoint`], [`logout_endpoint`],
-//!   [`public`]; the table: [`routes!`], a part of one: [`route_group!`], what it shows: [`Manifest`].
+//!   [`public`]; functions that routes require: [`macro@requirement`]. The table: [`routes!`], a part of one:
+//!   [`route_group!`], what it shows: [`Manifest`].
 //! - What a handler holds: [`Session`], [`Login`]. What an application holds: [`Sessions`]. How it is set up, with every
 //!   default: [`SessionsBuilder`].
 //! - What a caller sees when refused: [`SessionError`].
@@ -108,12 +109,14 @@ mod transport;
 #[cfg(feature = "testing")]
 extern crate self as session_runtime;
 
-pub use claims::{Claim, ClaimFailure, ClaimSet, Requirement};
+pub use claims::{Claim, ClaimFailure, ClaimRequest, ClaimSet, Requirement, all, any, not};
 pub use clock::{Clock, Timestamp};
 pub use config::{BuildError, SessionsBuilder, WhenBehind};
 pub use error::{SessionError, StoreError};
 pub use event::{Event, EventKind, Events};
-pub use guard::{SessionArgument, Theft, TheftAnswer};
+pub use guard::{
+    RefusalAnswer, RefusedRequest, RequirementAnswer, RequirementFailure, SessionArgument, Theft, TheftAnswer,
+};
 pub use handle::{InvalidSessionHandle, SessionHandle};
 pub use rotation::{Grace, TheftKind};
 pub use route::{Manifest, Method, RouteGroup, RouteInfo, Routes, kind::RouteKind};
@@ -178,15 +181,103 @@ pub use transport::{CsrfMode, InvalidTransport, SameSite, Transport};
 /// | key | default | what it does | refusal |
 /// |---|---|---|---|
 /// | `optional` | off | lets requests without a session pass | |
-/// | `require = [requirement, …]` | none | what the claims must be; see [`Claim`] | 403 `invalid claim` with every requirement that is not met |
+/// | `require = [requirement, …]` | none | what the route requires beside [what the application does](SessionsBuilder::require): see below | 403 `invalid claim` with every requirement that is not met |
+/// | `require_only = [requirement, …]` | none | what the route requires in place of what the application does; `[]` for a session and nothing more | the same |
 /// | `max_auth_age = "15m"` | none | how long ago the user may have authenticated: `s`, `m`, `h`, `d` | 403 `invalid claim`, entry `auth_time`; `WWW-Authenticate` as in RFC 9470 |
 /// | `check = store` | off | asks the store whether the session is live, at the cost of one read | 401; 503 if the store fails |
+/// | `transport = cookie`, `= header` | both | sees only tokens that come so; a request with others has no session | 401, nothing cleared |
+/// | `csrf = dangerously_off` | on | serves requests that another site's page may have made in the user's name: for what harms nobody when it is called unasked | |
+/// | `on_refused = function` | the usual answer | an async function that takes a [`RefusedRequest`] and answers it: see [`RefusalAnswer`] | as the function says |
+///
+/// # Requirements
+///
+/// A requirement is made from a [`Claim`], as in `Role.includes("admin")`, [`any`], [`all`] and [`not`] combine such, or it is the
+/// path of a function with [`#[requirement]`](macro@requirement), which sees the session and the request. All of them are asked, claims first, and
+/// every failure is told. It takes no I/O, but where a claim is missing or too old and has a
+/// [source](SessionsBuilder::claim_source), and what the functions do themselves.
+///
+/// ```
+/// # use axum::extract::{FromRef, Path, State};
+/// # use session_runtime::{Claim, Session, Sessions, any, not, protected, requirement};
+/// # #[derive(Clone)] struct Db;
+/// # impl Db { async fn author(&self, _: u64) -> Option<String> { None } }
+/// # #[derive(Clone, FromRef)] struct App { sessions: Sessions, db: Db }
+/// # struct Role; impl Claim for Role { const KEY: &'static str = "role"; type Value = Vec<String>; }
+/// # struct Banned; impl Claim for Banned { const KEY: &'static str = "banned"; type Value = bool; }
+/// #[requirement]
+/// async fn owns_post(session: &Session, Path(id): Path<u64>, State(db): State<Db>) -> bool {
+///     db.author(id).await.as_deref() == Some(session.user_id())
+/// }
+///
+/// #[protected(PUT "/posts/{id}", require = [owns_post, not(Banned.is_true())])]
+/// async fn edit_post(_: Session, Path(id): Path<u64>, text: String) {}
+///
+/// #[protected(GET "/reports", require = [any([Role.includes("admin"), Role.includes("auditor")])])]
+/// async fn reports(_: Session) {}
+/// # static ROUTES: session_runtime::Routes<App> = session_runtime::routes![refresh, edit_post, reports];
+/// # #[session_runtime::refresh_endpoint(POST "/refresh")] async fn refresh() {}
+/// ```
+///
+/// # Step-up
+///
+/// A route with `max_auth_age` refuses a session whose user proved who they are longer ago than that. A refresh does not help, so the
+/// refusal is no 401 but a 403 whose challenge says `insufficient_user_authentication`: the client asks the user for the
+/// password again. The handler that checks it calls [`Session::reauthenticated`]; a login does as well.
+///
+/// # Pages
+///
+/// A browser that opens a page can't make use of a JSON body. `on_refused` has it sent to the login page; what the refusal clears is
+/// cleared all the same. A handler that takes a `Result` answers refusals itself, so the two don't go together.
+///
+/// ```
+/// use axum::response::{Html, Redirect};
+/// use session_runtime::{RefusedRequest, Session, protected};
+///
+/// #[protected(GET "/account", on_refused = to_login_page)]
+/// async fn account(session: Session) -> Html<String> {
+///     Html(format!("<h1>{}</h1>", session.handle()))
+/// }
+///
+/// async fn to_login_page(_: RefusedRequest) -> Redirect {
+///     Redirect::to("/login")
+/// }
+/// ```
 ///
 /// # Other attributes
 ///
 /// Documentation, `cfg`, `deprecated`, lints and `tracing::instrument` go where they belong, above or below.
 /// `#[axum::debug_handler(state = App)]` stands below.
 pub use session_macros::protected;
+
+/// Makes a function one that routes can require: `#[protected(…, require = [function])]`.
+///
+/// ```
+/// use axum::extract::Path;
+/// use session_runtime::{RequirementFailure, Session, protected, requirement};
+///
+/// #[requirement]
+/// fn own_page(session: &Session, Path(user): Path<String>) -> Result<(), RequirementFailure> {
+///     if session.user_id() == user { Ok(()) } else { Err("this page is another user's".into()) }
+/// }
+///
+/// #[protected(GET "/users/{user}", require = [own_page])]
+/// async fn user_page(_: Session) {}
+/// ```
+///
+/// The function takes `&Session` first and then any extractors that leave the body alone (`FromRequestParts`). It is sync or async,
+/// and not generic. It runs for each request that has a session, after the checks of claims, in the order of the route's list,
+/// before the handler's own extractors and before the body is read. Elsewhere, in a test for instance, it is a function like any
+/// other. In [`any`], [`all`] and [`not`] it can't stand, as these speak of claims only.
+///
+/// | it returns | the requirement is met | otherwise |
+/// |---|---|---|
+/// | `bool` | with `true` | 403 `invalid claim`, an entry with the function's name and `requirement not met` |
+/// | `Result<(), RequirementFailure>` | with `Ok` | the same, with the message of the [`RequirementFailure`] |
+/// | `Result<A, E>` of one of these and a response, for what can't always be told | as `A` says | as `A` says; the response `E`, if nothing else refuses the request |
+///
+/// An extractor that rejects the request answers it in the same way as such an `E`. A session that the function changes is changed
+/// for the handler and the client too.
+pub use session_macros::requirement;
 
 /// Makes a handler a login: it gets a [`Login`] and, if it succeeds, leaves a session behind.
 ///
@@ -349,7 +440,7 @@ pub use session_macros::public;
 ///
 /// - `"/prefix" => public_service(function, reason = "…")` is open to everyone, and says why.
 /// - `"/prefix" => protected_service(function)` stands behind the same guard as a handler with [`protected`], and takes the same
-///   keys: `require`, `max_auth_age`, `check = store`. The service finds its [`Session`] in the extensions of the request.
+///   keys, `optional` apart. The service finds its [`Session`] in the extensions of the request.
 ///
 /// ```
 /// # use axum::{Extension, Router, extract::FromRef, routing::get};
@@ -404,15 +495,18 @@ pub use session_macros::route_group;
 
 #[doc(hidden)]
 pub mod __private {
-    pub use axum::response::Response;
+    pub use axum::{extract::FromRequestParts, http::request::Parts, response::Response};
 
     pub use crate::{
         Requirement,
-        guard::{Guard, check_argument, respond, theft_answer},
+        guard::{
+            Answers, AskFuture, Asked, Guard, NoRequirement, Require, RequireAll, RequirementAnswer,
+            RequirementFn, Unmet, check_argument, extract, refusal_answer, respond, theft_answer,
+        },
         route::{
             Completeness, Endpoint, Finding, GuardOptions, Hash, Hashes, Included, Method, Mount, Mounting,
-            Part, RouteInfo, RouteSpec, TheftHook, Unlisted, Wild, capacity, conflict, flatten, joined_len,
-            joined_prefixes, kind, route_count, route_group, routes, verdicts,
+            Part, RefusalHook, RouteInfo, RouteSpec, TheftHook, Unlisted, Wild, capacity, conflict, flatten,
+            joined_len, joined_prefixes, kind, route_count, route_group, routes, verdicts,
         },
     };
 }

@@ -16,7 +16,7 @@ use std::{fmt, future::Future, pin::Pin, time::Duration};
 use axum::{Router, response::Response};
 
 use self::kind::{Kind, RouteKind};
-use crate::{Requirement, Theft};
+use crate::{RefusedRequest, Requirement, Theft, Transport};
 
 pub use self::{
     checks::{Completeness, Finding, Verdict, capacity, conflict, verdicts},
@@ -131,6 +131,9 @@ pub trait Endpoint: 'static {
     /// What the attribute is.
     type Kind: Kind;
 
+    /// The functions among the requirements: `()`, or the first and the others.
+    type Functions: 'static;
+
     /// Where the handler is mounted; `None` without a path.
     const ROUTE: Option<RouteSpec>;
 
@@ -139,6 +142,9 @@ pub trait Endpoint: 'static {
 
     /// The requirements as written.
     const REQUIREMENTS: &'static [&'static str] = &[];
+
+    /// The function that answers what the guard refuses, as written.
+    const ON_REFUSED: Option<&'static str> = None;
 
     /// The function that is told of a stolen refresh token, as written.
     const ON_THEFT: Option<&'static str> = None;
@@ -154,11 +160,20 @@ pub trait Endpoint: 'static {
         &[]
     }
 
+    /// Who answers what the guard refuses.
+    fn on_refused() -> Option<RefusalHook> {
+        None
+    }
+
     /// Who is told of a stolen refresh token.
     fn on_theft() -> Option<TheftHook> {
         None
     }
 }
+
+/// An async function that sees a refusal and may answer it.
+#[doc(hidden)]
+pub type RefusalHook = fn(RefusedRequest) -> Pin<Box<dyn Future<Output = Option<Response>> + Send>>;
 
 /// An async function that sees a theft and may answer it.
 #[doc(hidden)]
@@ -171,6 +186,7 @@ pub enum Unlisted {}
 
 impl Endpoint for Unlisted {
     type Kind = kind::Public;
+    type Functions = ();
     const ROUTE: Option<RouteSpec> = None;
     const IS_ANNOTATED: bool = false;
 }
@@ -216,11 +232,23 @@ pub struct GuardOptions {
     pub max_auth_age: Option<Duration>,
     /// Whether to ask the store if the session still exists.
     pub check_store: bool,
+    /// Whether the requirements of the application hold here too.
+    pub inherits: bool,
+    /// Whether requests that another site may have caused are served.
+    pub dangerously_without_csrf: bool,
+    /// The only way of tokens that is looked at, if there is one.
+    pub transport: Option<Transport>,
 }
 
 impl GuardOptions {
-    /// Neither.
-    pub const DEFAULT: Self = Self { max_auth_age: None, check_store: false };
+    /// What holds where the attribute says nothing.
+    pub const DEFAULT: Self = Self {
+        max_auth_age: None,
+        check_store: false,
+        inherits: true,
+        dangerously_without_csrf: false,
+        transport: None,
+    };
 }
 
 /// The table that `routes!` makes.

@@ -13,13 +13,14 @@ use serde::{Serialize, de::DeserializeOwned};
 use tokio::time::sleep;
 
 use crate::{
-    claims::{Claim, ClaimSet},
+    claims::{Claim, ClaimSet, Requirement},
     clock::Timestamp,
+    engine::read_claims,
     error::SessionError,
     handle::SessionHandle,
     revocation::Standing,
     sessions::{ClaimChange, NewSession, Sessions, Tokens},
-    store::EndReason,
+    store::{Change, EndReason, Row},
     token::AccessClaims,
 };
 
@@ -72,9 +73,10 @@ impl Session {
         self.0.accepted.claims.session_created
     }
 
-    /// When the user last authenticated, to the second. A refresh does not change it.
+    /// When the user last authenticated, to the second. A refresh does not change it,
+    /// [`reauthenticated`](Self::reauthenticated) does.
     pub fn authenticated_at(&self) -> Timestamp {
-        self.0.accepted.claims.auth_time()
+        self.current().claims.auth_time()
     }
 
     /// When the access token of this request was made, to the second.
@@ -120,7 +122,55 @@ impl Session {
     async fn change_claims(&self, change: &ClaimChange) -> Result<(), SessionError> {
         let engine = self.0.sessions.engine();
         let row = engine.change_claims(self.handle(), change).await?.ok_or(SessionError::Unauthorised)?;
-        self.changes().tokens = Some(engine.reissue(&row, &self.0.accepted)?);
+        self.reissue(&row)
+    }
+
+    /// Notes that the user has just proven again who they are, and sends the client an access token that says so on this
+    /// response: routes with a [`max_auth_age`](crate::protected) serve it again. The token expires when the one of this
+    /// request does.
+    ///
+    /// To be called only after the proof: the password, a passkey, a code. It is the session that counts as freshly
+    /// authenticated, whoever holds its tokens, a thief included; where that matters, ask for the proof with the very request
+    /// that needs it.
+    ///
+    /// ```
+    /// # use axum::{Json, http::StatusCode};
+    /// # use session_runtime::{Session, SessionError, protected};
+    /// # async fn is_password_of(user: &str, password: &str) -> bool { true }
+    /// #[protected(POST "/confirm-password")]
+    /// async fn confirm_password(session: Session, Json(password): Json<String>) -> Result<StatusCode, SessionError> {
+    ///     if !is_password_of(session.user_id(), &password).await {
+    ///         return Ok(StatusCode::FORBIDDEN);
+    ///     }
+    ///     session.reauthenticated().await?;
+    ///     Ok(StatusCode::NO_CONTENT)
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`SessionError::Unauthorised`] if the session has ended, [`SessionError::StoreUnavailable`].
+    pub async fn reauthenticated(&self) -> Result<(), SessionError> {
+        let engine = self.0.sessions.engine();
+        let changed = engine.change(self.handle(), &mut |_| Ok(Change::Authenticated)).await?;
+        self.reissue(&changed.ok_or(SessionError::Unauthorised)?)
+    }
+
+    /// Fetches the claims that `required` needs and that the token lacks or has too old, as far as they have sources.
+    pub(crate) async fn renew_claims(
+        &self,
+        required: &[&Requirement],
+        now: Timestamp,
+    ) -> Result<(), SessionError> {
+        let engine = self.0.sessions.engine();
+        let row = engine.renew_claims(self.presented(), required, now).await?;
+        let row = row.ok_or(SessionError::Unauthorised)?;
+        if read_claims(&row)? == self.0.accepted.application { Ok(()) } else { self.reissue(&row) }
+    }
+
+    fn reissue(&self, row: &Row) -> Result<(), SessionError> {
+        let tokens = self.0.sessions.engine().reissue(row, &self.0.accepted)?;
+        self.changes().tokens = Some(tokens);
         Ok(())
     }
 
@@ -202,7 +252,13 @@ impl Session {
         std::mem::take(&mut *self.changes())
     }
 
-    fn current(&self) -> Arc<Accepted> {
+    /// What the access token says that the request presented.
+    pub(crate) fn presented(&self) -> &Accepted {
+        &self.0.accepted
+    }
+
+    /// What the access token says; the one that was presented, until a change makes another.
+    pub(crate) fn current(&self) -> Arc<Accepted> {
         let changed = self.changes().tokens.as_ref().map(|tokens| Arc::clone(&tokens.accepted));
         changed.unwrap_or_else(|| Arc::clone(&self.0.accepted))
     }

@@ -305,6 +305,12 @@ impl ClaimChange {
         Ok(Self::Set(key, value))
     }
 
+    pub(crate) fn key(&self) -> &'static str {
+        match self {
+            Self::Set(key, _) | Self::Remove(key) => key,
+        }
+    }
+
     pub(crate) fn carry_out(self, claims: &mut ClaimSet, now: Timestamp) {
         match self {
             Self::Set(key, value) => claims.set(key, value, now),

@@ -14,6 +14,7 @@ mod lifetimes;
 mod nodes;
 mod promises;
 mod replacement;
+mod requirements;
 mod rotation;
 mod secrets;
 mod settings;

@@ -61,7 +61,7 @@ impl Service {
     }
 
     /// The description of the service, on the type `name`.
-    pub(super) fn describe(&self, name: &Ident) -> TokenStream {
+    pub(super) fn describe(&self, name: &Ident, cfgs: &TokenStream) -> TokenStream {
         let written = as_written(self.path.to_token_stream());
         let route = quote_spanned! {last_span(&self.path)=>
             ::core::option::Option::Some(::session_runtime::__private::RouteSpec {
@@ -72,7 +72,7 @@ impl Service {
                 ..::session_runtime::__private::RouteSpec::REFUSED
             })
         };
-        self.endpoint.describe(name, &route)
+        self.endpoint.describe(name, &route, cfgs)
     }
 
     pub(super) fn mount(&self, name: &Ident) -> TokenStream {

@@ -59,7 +59,12 @@ impl Finish {
     }
 
     /// The answer to a request that is not served.
-    pub(super) fn refuse(self, error: &SessionError) -> Response {
+    pub(super) fn refuse(mut self, error: &SessionError) -> Response {
+        // Claims that were fetched, only to be found wanting, need not be fetched again for the next request.
+        if let Work::Session(session) = &self.work {
+            let changes = session.take_changes();
+            self.take_changes(changes);
+        }
         let response = error.response(&self.sessions.engine().config.statuses);
         self.write(response)
     }

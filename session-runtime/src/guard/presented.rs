@@ -34,29 +34,47 @@ pub(super) struct Presented {
 
 impl Presented {
     /// The token in `Authorization`, else the best of those in cookies. What has not the form of our tokens is not ours.
-    pub(super) fn find(engine: &Engine, headers: &HeaderMap) -> Result<Option<Self>, Refusal> {
-        let bearer = header::bearer(headers);
-        match bearer {
-            Bearer::One(token) => {
-                if let Some(accepted) = engine.accept(token.as_bytes()) {
-                    let both = carries_cookies(engine, headers);
-                    return Ok(Some(Self { accepted, transport: Transport::Header, several: false, both }));
-                }
-            }
-            Bearer::Ambiguous => return Err(SessionError::Unauthorised.into()),
-            Bearer::None => {}
+    /// With `only`, the other transport is not looked at.
+    pub(super) fn find(
+        engine: &Engine,
+        headers: &HeaderMap,
+        only: Option<Transport>,
+    ) -> Result<Option<Self>, Refusal> {
+        let bearer = match only {
+            Some(Transport::Cookie) => Bearer::None,
+            Some(Transport::Header) | None => header::bearer(headers),
+        };
+        let mut found = Self::in_header(engine, headers, bearer)?;
+        if found.is_none() && only != Some(Transport::Header) {
+            found = Self::in_cookies(engine, headers, bearer);
         }
+        Ok(found.map(|found| Self { both: found.both && only.is_none(), ..found }))
+    }
+
+    fn in_header(engine: &Engine, headers: &HeaderMap, bearer: Bearer<'_>) -> Result<Option<Self>, Refusal> {
+        let token = match bearer {
+            Bearer::One(token) => token,
+            Bearer::Ambiguous => return Err(SessionError::Unauthorised.into()),
+            Bearer::None => return Ok(None),
+        };
+        Ok(engine.accept(token.as_bytes()).map(|accepted| {
+            let both = carries_cookies(engine, headers);
+            Self { accepted, transport: Transport::Header, several: false, both }
+        }))
+    }
+
+    fn in_cookies(engine: &Engine, headers: &HeaderMap, bearer: Bearer<'_>) -> Option<Self> {
         let name = &engine.config.cookies.access_name;
         let cookies = cookie::raw_values(headers, name).take(MAX_COOKIES_OF_A_NAME);
         let mut cookies = cookies.filter_map(|token| engine.accept(token));
-        let Some(accepted) = cookies.next() else { return Ok(None) };
+        let accepted = cookies.next()?;
         let both = carries_in_headers(engine, headers, bearer);
         let mut found = Self { accepted, transport: Transport::Cookie, several: false, both };
         for accepted in cookies {
             found.several = true;
             found.accepted = newer(found.accepted, accepted);
         }
-        Ok(Some(found))
+        Some(found)
     }
 }
 

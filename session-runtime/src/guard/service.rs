@@ -1,12 +1,12 @@
 //! A service that was not written for this system, behind the guard all the same.
 
 use axum::{
-    extract::{FromRef, FromRequestParts as _, Request, State},
+    extract::{FromRef, Request, State},
     middleware::{Next, from_fn_with_state},
     response::Response,
 };
 
-use super::{Guard, respond};
+use super::{Guard, RequireAll, respond};
 use crate::{
     route::{Endpoint, Mountable, Mounting, kind::Required},
     session::Session,
@@ -18,11 +18,11 @@ impl<S: Clone + Send + Sync + 'static> Mounting<'_, S> {
     pub fn guarded_service<E, F, V>(self, make: F) -> Self
     where
         S: HoldsSessions,
-        E: Endpoint<Kind = Required>,
+        E: Endpoint<Kind = Required, Functions: RequireAll<S>>,
         F: FnOnce(&S) -> V,
         V: Mountable,
     {
-        let guard = from_fn_with_state(self.state().sessions(), pass::<E>);
+        let guard = from_fn_with_state(self.state().clone(), pass::<E, S>);
         self.service_behind(make, |router| router.route_layer(guard))
     }
 }
@@ -49,12 +49,13 @@ where
     }
 }
 
-async fn pass<E>(State(sessions): State<Sessions>, request: Request, next: Next) -> Response
+async fn pass<E, S>(State(state): State<S>, request: Request, next: Next) -> Response
 where
-    E: Endpoint<Kind = Required>,
+    E: Endpoint<Kind = Required, Functions: RequireAll<S>>,
+    S: HoldsSessions + Sync,
 {
     let (mut parts, body) = request.into_parts();
-    match Guard::<E, Session>::from_request_parts(&mut parts, &sessions).await {
+    match Guard::<E, Session>::pass(state.sessions(), &mut parts, &state).await {
         Ok(guard) => {
             let (session, finish) = guard.open();
             parts.extensions.insert(session);

@@ -9,6 +9,7 @@ use super::{
     message::Message,
     tokens::{Relation, Tokens, relation},
 };
+use crate::transport::Transport;
 
 /// One route of a table.
 ///
@@ -38,7 +39,8 @@ pub struct RouteInfo {
     /// Whether that path is good; if not, the attribute says so.
     pub(super) is_routed: bool,
     requirements: &'static [&'static str],
-    guard: GuardOptions,
+    guard: &'static GuardOptions,
+    on_refused: Option<&'static str>,
     on_theft: Option<&'static str>,
     reason: Option<&'static str>,
 }
@@ -75,9 +77,14 @@ impl RouteInfo {
         self.method.is_none()
     }
 
-    /// What the session's claims must be, each requirement as written: `Role.includes("admin")`.
+    /// What the route requires, each requirement as written: `Role.includes("admin")`, or the path of a function.
     pub const fn requirements(&self) -> &'static [&'static str] {
         self.requirements
+    }
+
+    /// Whether that is all it requires, and what the application does has no say: `require_only`.
+    pub const fn requires_only(&self) -> bool {
+        !self.guard.inherits
     }
 
     /// How long ago the user may have authenticated.
@@ -88,6 +95,21 @@ impl RouteInfo {
     /// Whether the store is asked if the session is live: `check = store`.
     pub const fn checks_store(&self) -> bool {
         self.guard.check_store
+    }
+
+    /// Whether requests are served that another site may have made: `csrf = dangerously_off`.
+    pub const fn is_dangerously_without_csrf(&self) -> bool {
+        self.guard.dangerously_without_csrf
+    }
+
+    /// The only transport whose tokens are seen; `None` where it may be either.
+    pub const fn transport(&self) -> Option<Transport> {
+        self.guard.transport
+    }
+
+    /// The function that answers what the guard refuses, as written.
+    pub const fn on_refused(&self) -> Option<&'static str> {
+        self.on_refused
     }
 
     /// The function that is told of a stolen refresh token, as written.
@@ -131,7 +153,8 @@ impl RouteInfo {
             has_path,
             is_routed: !spec.path.is_empty(),
             requirements: E::REQUIREMENTS,
-            guard: E::GUARD,
+            guard: &E::GUARD,
+            on_refused: E::ON_REFUSED,
             on_theft: E::ON_THEFT,
             reason: E::REASON,
         };

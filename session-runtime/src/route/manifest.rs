@@ -146,12 +146,20 @@ fn row(info: &RouteInfo) -> [String; 5] {
 /// The checks as the attribute states them.
 fn checks(info: &RouteInfo) -> String {
     let requirements = info.requirements().join(", ");
-    let requirements = (!requirements.is_empty()).then(|| format!("require = [{requirements}]"));
+    let requirements = match (info.requires_only(), requirements.is_empty()) {
+        (true, _) => Some(format!("require_only = [{requirements}]")),
+        (false, true) => None,
+        (false, false) => Some(format!("require = [{requirements}]")),
+    };
     let age = info.max_auth_age().map(|age| format!("max_auth_age = \"{}\"", duration(age)));
     let store = info.checks_store().then(|| "check = store".to_owned());
-    let hook = info.on_theft().map(|hook| format!("on_theft = {hook}"));
+    let csrf = info.is_dangerously_without_csrf().then(|| "csrf = dangerously_off".to_owned());
+    let transport = info.transport().map(|transport| format!("transport = {transport}"));
+    let on_refused = info.on_refused().map(|hook| format!("on_refused = {hook}"));
+    let on_theft = info.on_theft().map(|hook| format!("on_theft = {hook}"));
     let reason = info.reason().map(|reason| format!("reason = {reason:?}"));
-    [requirements, age, store, hook, reason].into_iter().flatten().collect::<Vec<_>>().join(", ")
+    let all = [requirements, age, store, csrf, transport, on_refused, on_theft, reason];
+    all.into_iter().flatten().collect::<Vec<_>>().join(", ")
 }
 
 /// In the largest unit that needs no fraction.

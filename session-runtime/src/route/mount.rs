@@ -16,6 +16,7 @@ use axum::{
 use tower_service::Service;
 
 use super::{Endpoint, Table, info::RouteInfo, kind::Accepts, part::SERVICE_PATHS};
+use crate::guard::RequireAll;
 
 /// Adds one entry of a table to a router.
 #[doc(hidden)]
@@ -42,7 +43,7 @@ impl<'a, S: Clone + Send + Sync + 'static> Mounting<'a, S> {
     /// A method, so that `S` is the state of this router before anything is inferred from what `E` accepts.
     pub fn mount<E, H, T>(mut self, handler: H) -> Self
     where
-        E: Endpoint<Kind: Accepts<S>>,
+        E: Endpoint<Kind: Accepts<S>, Functions: RequireAll<S>>,
         H: Handler<T, S>,
         T: 'static,
     {

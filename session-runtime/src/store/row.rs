@@ -37,7 +37,7 @@ pub struct Row {
     pub salt: Salt,
     /// The client that rotated last.
     pub fingerprint: Fingerprint,
-    /// Counts the changes of claims and data, for compare-and-set.
+    /// Counts the [changes](Change), for compare-and-set.
     pub version: u32,
     /// Whether cookies outlive the browser ("remember me").
     pub persistent: bool,
@@ -110,6 +110,7 @@ impl Row {
         match change {
             Change::Claims(claims) => self.claims.clone_from(claims),
             Change::Data(data) => self.data.clone_from(data),
+            Change::Authenticated => self.authenticated_at = now,
         }
         self.version = self.version.wrapping_add(1);
         Changed::Done(self.clone())
@@ -287,6 +288,8 @@ pub enum Change {
     Claims(Option<Box<str>>),
     /// New data.
     Data(Option<Box<str>>),
+    /// The user has authenticated again: [`Row::authenticated_at`] is now.
+    Authenticated,
 }
 
 /// What became of a [`Change`].

@@ -2,7 +2,7 @@
 
 use axum::{Router, extract::FromRef};
 use session_runtime::{
-    Claim, RouteKind, Routes, Session, Sessions, public, refresh_endpoint, routes,
+    Claim, RouteKind, Routes, Session, Sessions, Transport, public, refresh_endpoint, requirement, routes,
 };
 
 #[derive(Clone, FromRef)]
@@ -22,6 +22,19 @@ mod elsewhere {
     pub(super) fn assets(_: &super::App) -> axum::Router {
         axum::Router::new()
     }
+
+    #[session_runtime::requirement]
+    pub(super) async fn with_the_state(
+        _: &session_runtime::Session,
+        _: axum::extract::State<super::App>,
+    ) -> bool {
+        true
+    }
+}
+
+#[requirement]
+fn plain(_: &Session) -> bool {
+    true
 }
 
 fn legacy(_: &App) -> Router {
@@ -42,6 +55,13 @@ static ROUTES: Routes<App> = routes![
         "/legacy" => protected_service(legacy),
         #[cfg(all())]
         "/old" => protected_service(legacy, require = [Role.includes("admin")], max_auth_age = "1h", check = store),
+        "/asking" => protected_service(
+            legacy,
+            require_only = [plain, Role.includes("admin"), elsewhere::with_the_state],
+            transport = cookie,
+        ),
+        #[cfg(any())]
+        "/never" => protected_service(legacy, require = [no_such_requirement]),
         #[cfg(any())]
         "/older" => protected_service(no_such_function),
     ],
@@ -51,11 +71,17 @@ fn main() {
     let _: fn(App) -> Router = |app| ROUTES.router(app);
     let services: Vec<_> = ROUTES.iter().filter(|route| route.is_service()).collect();
     let paths: Vec<_> = services.iter().map(|route| route.path()).collect();
-    assert_eq!(paths, ["/assets/{*rest}", "/api/legacy/{*rest}", "/api/old/{*rest}"]);
+    assert_eq!(paths, ["/assets/{*rest}", "/api/legacy/{*rest}", "/api/old/{*rest}", "/api/asking/{*rest}"]);
     assert_eq!(services[0].kind(), RouteKind::Public);
     assert_eq!(services[0].reason(), Some("static files"));
     assert_eq!(services[0].handler(), "elsewhere::assets");
     assert_eq!(services[1].kind(), RouteKind::Protected);
     assert_eq!(services[2].requirements(), ["Role.includes(\"admin\")"]);
     assert!(services[2].checks_store());
+    assert_eq!(
+        services[3].requirements(),
+        ["plain", "Role.includes(\"admin\")", "elsewhere::with_the_state"]
+    );
+    assert!(services[3].requires_only() && !services[2].requires_only());
+    assert_eq!(services[3].transport(), Some(Transport::Cookie));
 }

@@ -1,0 +1,8 @@
+use session_runtime::{Session, requirement};
+
+#[requirement]
+fn anyone<T>(_: &Session) -> bool {
+    true
+}
+
+fn main() {}

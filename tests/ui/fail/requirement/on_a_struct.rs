@@ -1,0 +1,6 @@
+use session_runtime::requirement;
+
+#[requirement]
+struct Anyone;
+
+fn main() {}

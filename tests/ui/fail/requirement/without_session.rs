@@ -1,0 +1,8 @@
+use session_runtime::requirement;
+
+#[requirement]
+fn anyone() -> bool {
+    true
+}
+
+fn main() {}
