@@ -204,19 +204,6 @@ impl Parse for Handler {
     }
 }
 
-/// Refuses what would have a type or a constant chosen by the caller.
-pub(crate) fn refuse_generics(what: &str, signature: &Signature, errors: &mut Errors) {
-    let generics = &signature.generics;
-    let message = format!("{what} can't be generic\nhelp: write the types that this application uses");
-    if let Some(parameter) = generics.params.first() {
-        errors.push(parameter.span(), &message);
-    } else if let Some(clause) = &generics.where_clause {
-        errors.push(clause.where_token.span, &message);
-    }
-    let mut anonymous = AnonymousGenerics { errors, message: &message };
-    signature.inputs.iter().for_each(|input| anonymous.visit_fn_arg(input));
-}
-
 /// The braces after a signature, and what stands in them.
 pub(crate) fn parse_body(input: ParseStream<'_>) -> syn::Result<Group> {
     input.step(|cursor| {
@@ -236,6 +223,19 @@ fn braces(tree: TokenTree) -> Option<Group> {
         }
         Delimiter::Parenthesis | Delimiter::Bracket => None,
     }
+}
+
+/// Refuses what would have a type or a constant chosen by the caller.
+pub(crate) fn refuse_generics(what: &str, signature: &Signature, errors: &mut Errors) {
+    let generics = &signature.generics;
+    let message = format!("{what} can't be generic\nhelp: write the types that this application uses");
+    if let Some(parameter) = generics.params.first() {
+        errors.push(parameter.span(), &message);
+    } else if let Some(clause) = &generics.where_clause {
+        errors.push(clause.where_token.span, &message);
+    }
+    let mut anonymous = AnonymousGenerics { errors, message: &message };
+    signature.inputs.iter().for_each(|input| anonymous.visit_fn_arg(input));
 }
 
 /// `impl Trait` as an argument's type.

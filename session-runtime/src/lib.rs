@@ -103,6 +103,7 @@ mod exchange;
 mod guard;
 mod node_clock;
 mod revocation;
+mod shared;
 mod transport;
 
 // What the macros emit names this crate, and the kit's login is a handler like any other.

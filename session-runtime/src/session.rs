@@ -20,6 +20,7 @@ use crate::{
     handle::SessionHandle,
     revocation::Standing,
     sessions::{ClaimChange, NewSession, Sessions, Tokens},
+    shared::Shared,
     store::{Change, EndReason, Row},
     token::AccessClaims,
 };
@@ -33,7 +34,7 @@ use crate::{
 /// Cloning is cheap, and a clone may outlive the request. A change made after the response was sent shows in the client's next
 /// token.
 #[derive(Clone)]
-pub struct Session(Arc<Held>);
+pub struct Session(Shared<Held>);
 
 struct Held {
     sessions: Sessions,
@@ -50,7 +51,7 @@ pub(crate) struct Changes {
 
 impl Session {
     pub(crate) fn new(sessions: Sessions, accepted: Arc<Accepted>) -> Self {
-        Self(Arc::new(Held { sessions, accepted, changes: Mutex::default() }))
+        Self(Shared::new(Arc::new(Held { sessions, accepted, changes: Mutex::default() })))
     }
 
     /// Whose session it is.
@@ -286,13 +287,13 @@ impl fmt::Debug for Session {
 #[derive(Debug)]
 pub struct Login {
     staged: Option<NewSession>,
-    slot: Arc<Mutex<Option<NewSession>>>,
+    slot: Shared<Mutex<Option<NewSession>>>,
 }
 
 impl Login {
     pub(crate) fn new() -> (Self, StagedLogin) {
-        let slot = Arc::default();
-        (Self { staged: None, slot: Arc::clone(&slot) }, StagedLogin(slot))
+        let slot: Shared<_> = Shared::new(Arc::<Mutex<_>>::default());
+        (Self { staged: None, slot: slot.clone() }, StagedLogin(slot))
     }
 
     /// Notes down a session of the user `user_id`, whose password or other proof the handler has checked.
@@ -311,7 +312,7 @@ impl Drop for Login {
 
 /// Where a [`Login`] leaves what it noted down.
 #[derive(Debug)]
-pub(crate) struct StagedLogin(Arc<Mutex<Option<NewSession>>>);
+pub(crate) struct StagedLogin(Shared<Mutex<Option<NewSession>>>);
 
 impl StagedLogin {
     pub(crate) fn take(&self) -> Option<NewSession> {

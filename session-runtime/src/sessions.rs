@@ -15,6 +15,7 @@ use crate::{
     handle::SessionHandle,
     revocation::Standing,
     session::{Accepted, Session},
+    shared::Shared,
     store::{Change, DynStore, EndReason, Fingerprint, Row, SessionStore},
     token::{AccessToken, Jwks, Keys, Opened, RefreshToken, access, refresh},
 };
@@ -39,7 +40,7 @@ use crate::{
 /// # Ok(()) }
 /// ```
 #[derive(Clone)]
-pub struct Sessions(Arc<Engine>);
+pub struct Sessions(Shared<Engine>);
 
 impl Sessions {
     /// Begins to set up a session system on a store.
@@ -53,7 +54,7 @@ impl Sessions {
         store: Arc<dyn DynStore>,
         clock: Option<Clock>,
     ) -> Result<Self, StoreError> {
-        Engine::start(config, keys, store, clock).await.map(Self)
+        Engine::start(config, keys, store, clock).await.map(|engine| Self(Shared::new(engine)))
     }
 
     /// Makes a session, without a request. In a handler, take a [`Login`](crate::Login) instead.
@@ -216,7 +217,7 @@ impl Sessions {
         token: Opened,
         by: Arc<[Fingerprint]>,
     ) -> Result<Arc<Refreshed>, Refusal> {
-        self.0.exchange(token, by).await
+        self.0.to_arc().exchange(token, by).await
     }
 }
 
