@@ -52,7 +52,7 @@ impl Handler {
 
     /// The type of the first argument.
     pub(crate) fn first_type(&self) -> Option<&Type> {
-        self.types().next()
+        argument_types(&self.signature).next()
     }
 
     /// Whether this is a method, beside which no other item can stand.
@@ -67,7 +67,7 @@ impl Handler {
 
     /// Refuses a `Path<…>` that can't hold what `path` captures, as far as its type shows it.
     pub(crate) fn check_captures(&self, path: &RoutePath, errors: &mut Errors) {
-        for (ty, taken) in self.types().filter_map(|ty| Some((ty, taken_captures(ty)?))) {
+        for (ty, taken) in argument_types(&self.signature).filter_map(|ty| Some((ty, taken_captures(ty)?))) {
             let captures = path.captures();
             if taken == captures {
                 continue;
@@ -95,7 +95,7 @@ impl Handler {
         let guard = Ident::new("__guard", Span::mixed_site());
         let session = Ident::new("__session", Span::mixed_site());
         let finish = Ident::new("__finish", Span::mixed_site());
-        let types: Vec<_> = self.types().skip(1).collect();
+        let types: Vec<_> = argument_types(&self.signature).skip(1).collect();
         let names: Vec<_> =
             (1..=types.len()).map(|n| format_ident!("__arg{n}", span = Span::mixed_site())).collect();
         let passed_session = self.first_type().map(|_| quote!(#session,));
@@ -106,10 +106,10 @@ impl Handler {
             ::session_runtime::__private::check_argument::<#name, #argument>();
         );
         // Where `respond` has its error too, which rustc then shows once.
-        let response = quote_spanned! {self.output_span()=>
+        let response = quote_spanned! {output_span(&self.signature)=>
             impl ::core::future::Future<Output = ::session_runtime::__private::Response> + ::core::marker::Send
         };
-        let respond = quote_spanned! {self.output_span()=>
+        let respond = quote_spanned! {output_span(&self.signature)=>
             ::session_runtime::__private::respond(
                 #finish,
                 ::std::boxed::Box::pin(#name(#passed_session #(#names,)*)),
@@ -129,22 +129,6 @@ impl Handler {
                 #respond
             }
         }
-    }
-
-    /// Where an error about the type of the answer points.
-    fn output_span(&self) -> Span {
-        match &self.signature.output {
-            ReturnType::Default => self.signature.ident.span(),
-            ReturnType::Type(_, ty) => last_segment_span(ty),
-        }
-        .resolved_at(Span::mixed_site())
-    }
-
-    fn types(&self) -> impl Iterator<Item = &Type> {
-        self.signature.inputs.iter().filter_map(|input| match input {
-            FnArg::Typed(argument) => Some(&*argument.ty),
-            FnArg::Receiver(_) => None,
-        })
     }
 
     fn check(&mut self, attribute: &str, errors: &mut Errors) {
@@ -184,7 +168,7 @@ impl Handler {
         let Some(first) = self.first_type() else { return };
         let written = |ty: &Type| ty.to_token_stream().to_string().replace(' ', "");
         let shown = written(first);
-        for second in self.types().skip(1).filter(|ty| written(ty) == shown) {
+        for second in argument_types(&self.signature).skip(1).filter(|ty| written(ty) == shown) {
             let message = format!("a second `{shown}`");
             let help = "the first argument is the request's one session";
             errors.push(last_segment_span(second), format!("{message}\nhelp: {help}"));
@@ -223,6 +207,23 @@ fn braces(tree: TokenTree) -> Option<Group> {
         }
         Delimiter::Parenthesis | Delimiter::Bracket => None,
     }
+}
+
+/// Where an error about the type of the answer points.
+pub(crate) fn output_span(signature: &Signature) -> Span {
+    match &signature.output {
+        ReturnType::Default => signature.ident.span(),
+        ReturnType::Type(_, ty) => last_segment_span(ty),
+    }
+    .resolved_at(Span::mixed_site())
+}
+
+/// The types of the arguments, without `self`.
+pub(crate) fn argument_types(signature: &Signature) -> impl Iterator<Item = &Type> {
+    signature.inputs.iter().filter_map(|input| match input {
+        FnArg::Typed(argument) => Some(&*argument.ty),
+        FnArg::Receiver(_) => None,
+    })
 }
 
 /// Refuses what would have a type or a constant chosen by the caller.

@@ -3,7 +3,7 @@
 use proc_macro2::{Ident, Span, TokenStream};
 use quote::{format_ident, quote, quote_spanned};
 use syn::{
-    Attribute, FnArg, ReturnType, Signature, Type, Visibility,
+    Attribute, ReturnType, Signature, Type, Visibility,
     ext::IdentExt,
     parse::{Parse, ParseStream},
 };
@@ -11,7 +11,7 @@ use syn::{
 use crate::{
     attributes::Placed,
     errors::Errors,
-    handler::{last_segment_span, parse_body, refuse_generics},
+    handler::{argument_types, last_segment_span, output_span, parse_body, refuse_generics},
 };
 
 /// The function and, beside it, the type of the same name that stands for it in `require = […]`.
@@ -73,7 +73,7 @@ impl Function {
         let arguments =
             Arguments { session: mixed("__session"), parts: mixed("__parts"), state: mixed("__state") };
         let Arguments { session, parts, state } = &arguments;
-        let extractors = || self.types().skip(1).filter(|_| is_sound);
+        let extractors = || argument_types(&self.signature).skip(1).filter(|_| is_sound);
         let bounds = extractors().map(|ty| quote!(#ty: ::session_runtime::__private::FromRequestParts<__S>));
         let asked = if is_sound { self.expand_call(&arguments) } else { arguments.expand_refusal() };
         quote! {
@@ -99,16 +99,16 @@ impl Function {
 
     fn expand_call(&self, Arguments { session, parts, state }: &Arguments) -> TokenStream {
         let name = &self.signature.ident;
-        let subject = self.types().next().and_then(referent).map(|subject| {
+        let subject = argument_types(&self.signature).next().and_then(referent).map(|subject| {
             quote_spanned!(last_segment_span(subject).resolved_at(Span::mixed_site())=>
                 <#subject as ::session_runtime::__private::Asked>::of(#session)
             )
         });
-        let extractors: Vec<_> = self.types().skip(1).collect();
+        let extractors: Vec<_> = argument_types(&self.signature).skip(1).collect();
         let names: Vec<_> = (1..=extractors.len()).map(|n| mixed(&format!("__arg{n}"))).collect();
         let awaited = self.signature.asyncness.map(|_| quote!(.await));
-        let said = Ident::new("__said", self.output_span());
-        let answer = quote_spanned!(self.output_span()=>
+        let said = Ident::new("__said", output_span(&self.signature));
+        let answer = quote_spanned!(output_span(&self.signature)=>
             ::session_runtime::__private::RequirementAnswer::answer(#said)
         );
         quote! {
@@ -132,7 +132,7 @@ impl Function {
         refuse_generics("a requirement", signature, errors);
         let help = format!("`fn {}(session: &Session, …)`, and extractors after it", signature.ident);
         let message = format!("a requirement takes `&Session` first\nhelp: {help}");
-        match self.types().next() {
+        match argument_types(&self.signature).next() {
             Some(first) if referent(first).is_none() => errors.push(last_segment_span(first), message),
             Some(_) => self.check_extractors(errors),
             None if signature.receiver().is_none() => errors.push(signature.ident.span(), message),
@@ -145,29 +145,13 @@ impl Function {
     }
 
     fn check_extractors(&self, errors: &mut Errors) {
-        for extractor in self.types().skip(1) {
+        for extractor in argument_types(&self.signature).skip(1) {
             if let Type::Reference(reference) = extractor {
                 let message = "an extractor gives a value, not a reference";
                 let help = "`&Session` stands first, and all else is taken by value";
                 errors.push(reference.and_token.span, format!("{message}\nhelp: {help}"));
             }
         }
-    }
-
-    /// Where an error about the type of the answer points.
-    fn output_span(&self) -> Span {
-        match &self.signature.output {
-            ReturnType::Default => self.signature.ident.span(),
-            ReturnType::Type(_, ty) => last_segment_span(ty),
-        }
-        .resolved_at(Span::mixed_site())
-    }
-
-    fn types(&self) -> impl Iterator<Item = &Type> {
-        self.signature.inputs.iter().filter_map(|input| match input {
-            FnArg::Typed(argument) => Some(&*argument.ty),
-            FnArg::Receiver(_) => None,
-        })
     }
 }
 

@@ -24,8 +24,10 @@
 //! Every "until" includes its last millisecond. What this rests on: no message of an honest client outlives G, and the
 //! client keeps a token that it has used or sent. Then an honest client never meets [`Theft`], and the holder of a
 //! copied token can't take turns with the owner. Detection rests also on the store: where it lost a write, two branches
-//! may reach one generation, and the row tells its current token from that one's twin, but not its parent. RFC 9700, section 4.14.2, asks for rotation and reuse detection; the
-//! tolerance of rules 4 and 6 to 10 is what keeps them from logging honest users out.
+//! may reach one generation, and the row tells its current token from that one's twin, but not its parent.
+//!
+//! RFC 9700, section 4.14.2, asks for rotation and reuse detection; the tolerance of rules 4 and 6 to 10 is what keeps
+//! them from logging honest users out.
 //!
 //! [`Unauthorised`]: Decision::Unauthorised
 //! [`RollForward`]: Decision::RollForward
