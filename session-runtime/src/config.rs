@@ -367,6 +367,8 @@ impl SessionsBuilder {
     }
 
     /// Other origins whose pages may use the session, such as `https://app.example.com`. Default: none.
+    ///
+    /// Each of them can do all that the user can. Their browsers are told by the layer of [`Sessions::cors`].
     pub fn allowed_origins<O: Into<String>>(mut self, origins: impl IntoIterator<Item = O>) -> Self {
         self.allowed_origins = origins.into_iter().map(Into::into).collect();
         self

@@ -61,7 +61,7 @@
 //!   [`public`]; functions that routes require: [`macro@requirement`]. The table: [`routes!`], a part of one:
 //!   [`route_group!`], what it shows: [`Manifest`].
 //! - What a handler holds: [`Session`], [`Login`]. What an application holds: [`Sessions`]. How it is set up, with every
-//!   default: [`SessionsBuilder`].
+//!   default: [`SessionsBuilder`]. How pages of other origins use it: [`Sessions::cors`].
 //! - What a caller sees when refused: [`SessionError`].
 //! - The rules by which refresh tokens rotate: [`rotation`]. Where sessions are kept: [`store`].
 //! - How an application's own tests log in, let time pass, lose answers and steal tokens: `testing`, a feature.
@@ -125,7 +125,7 @@ pub use session::{Login, Session};
 pub use sessions::{NewSession, SessionInfo, Sessions, Tokens};
 pub use store::{BeyondLimit, EndReason, MemoryStore, SessionStore};
 pub use token::{Algorithm, Jwks, KeyRing, SigningAlgorithm};
-pub use transport::{CsrfMode, InvalidTransport, SameSite, Transport};
+pub use transport::{Cors, CsrfMode, InvalidTransport, SameSite, Transport};
 
 /// Puts a handler behind the guard: it runs only with a session.
 ///

@@ -18,6 +18,7 @@ use crate::{
     shared::Shared,
     store::{Change, DynStore, EndReason, Fingerprint, Row, SessionStore},
     token::{AccessToken, Jwks, Keys, Opened, RefreshToken, access, refresh},
+    transport::Cors,
 };
 
 /// The session system: makes sessions, checks, refreshes, lists and ends them.
@@ -99,6 +100,12 @@ impl Sessions {
         let refreshed =
             self.exchange(opened, [Fingerprint::default()].into()).await.map_err(Refusal::into_error)?;
         Ok(refreshed.tokens.clone())
+    }
+
+    /// The layer that lets pages of the [allowed origins](SessionsBuilder::allowed_origins) use the session, for the whole
+    /// router: `ROUTES.router(app).layer(sessions.cors())`.
+    pub fn cors(&self) -> Cors {
+        Cors::new(&self.0.config.csrf)
     }
 
     /// A session by its handle, unless it ended, expired or never was.

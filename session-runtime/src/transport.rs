@@ -4,6 +4,7 @@
 //! Everything here is a function of headers and settings: no I/O, no clock, no key.
 
 pub(crate) mod cookie;
+pub(crate) mod cors;
 pub(crate) mod csrf;
 pub(crate) mod front_token;
 pub(crate) mod header;
@@ -16,7 +17,7 @@ use axum::http::{
 };
 
 use self::cookie::CookieConfig;
-pub use self::{cookie::SameSite, csrf::CsrfMode};
+pub use self::{cookie::SameSite, cors::Cors, csrf::CsrfMode};
 
 /// How a session's tokens travel between client and server.
 ///

@@ -5,7 +5,7 @@
 use std::{fmt, net::Ipv6Addr, str::FromStr};
 
 use axum::http::{
-    HeaderMap, HeaderName, Method, Uri,
+    HeaderMap, HeaderName, HeaderValue, Method, Uri,
     header::{HOST, ORIGIN, UPGRADE},
 };
 
@@ -67,6 +67,15 @@ pub(crate) struct CsrfConfig {
 }
 
 impl CsrfConfig {
+    /// Whether the pages of an origin, as browsers write it, may use the session.
+    pub(crate) fn allows(&self, origin: &HeaderValue) -> bool {
+        origin.to_str().ok().and_then(Parts::parse).is_some_and(|origin| self.lists(origin))
+    }
+
+    fn lists(&self, origin: Parts<'_>) -> bool {
+        is_listed(&self.allowed_origins, origin)
+    }
+
     /// Every setting that can't work together with `same_site`, with the reason; empty if all can.
     pub(crate) fn problems(&self, same_site: SameSite) -> Vec<String> {
         let undefended = self.mode == CsrfMode::None && same_site == SameSite::None;
@@ -224,13 +233,12 @@ fn passes_fetch_metadata(config: &CsrfConfig, headers: &HeaderMap, uri: &Uri) ->
         Said::Nothing => None,
         Said::This(text) => Some(Parts::parse(text)),
     };
-    let is_allowed = |origin: Parts<'_>| is_listed(&config.allowed_origins, origin);
     match (said(headers, &SEC_FETCH_SITE), origin) {
         (Said::Nonsense, _) => false,
         (Said::This("same-origin" | "none"), _) => true,
-        (Said::This(_), origin) => origin.flatten().is_some_and(is_allowed),
+        (Said::This(_), origin) => origin.flatten().is_some_and(|origin| config.lists(origin)),
         (Said::Nothing, Some(origin)) => {
-            origin.is_some_and(|origin| is_own(config, origin, headers, uri) || is_allowed(origin))
+            origin.is_some_and(|origin| is_own(config, origin, headers, uri) || config.lists(origin))
         }
         (Said::Nothing, None) => CUSTOM_HEADERS.iter().any(|name| headers.contains_key(name)),
     }
@@ -309,8 +317,6 @@ fn is_host(host: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use axum::http::HeaderValue;
-
     use super::*;
 
     /// The server's own host in the product below, and the one other origin that it trusts.

@@ -25,6 +25,9 @@ pub(crate) const RID: HeaderName = HeaderName::from_static("rid");
 /// The protocol versions that a client understands.
 pub(crate) const FDI_VERSION: HeaderName = HeaderName::from_static("fdi-version");
 
+/// What a client that keeps its own secret beside the refresh token sends with each refresh.
+pub(crate) const NONCE: HeaderName = HeaderName::from_static("st-nonce");
+
 /// The value that makes a client forget what a header told it before.
 pub(crate) const EMPTY: HeaderValue = HeaderValue::from_static("");
 
