@@ -7,6 +7,7 @@ use axum::{
         header::{AUTHORIZATION, COOKIE},
     },
 };
+use futures_util::StreamExt as _;
 use serde_json::{Value, json};
 use session_runtime::{CsrfMode, SameSite, Transport};
 
@@ -561,4 +562,167 @@ async fn of_hundreds_of_cookies_of_one_name_a_few_are_looked_at() {
     cookies(7).get("/me").await.assert_ok();
     cookies(8).get("/me").await.assert_refused(401, "try_refresh_token");
     cookies(200).get("/me").await.assert_refused(401, "try_refresh_token");
+}
+
+/// What proxies, extensions, other libraries and attackers put in the place of a value.
+fn odd_values() -> Vec<Vec<u8>> {
+    let texts = [
+        "",
+        "null",
+        "undefined",
+        "remove",
+        "[object Object]",
+        "0",
+        "-1",
+        "1e400",
+        "true",
+        "header, cookie",
+        "\"quoted\"",
+        "a,b;c=d",
+        "%00%0d%0aset-cookie:x=1",
+        "../../etc/passwd",
+        "' OR 1=1 --",
+        "{\"uid\":1}",
+        "eyJhbGciOiJub25lIn0.eyJzdWIiOiJhbGljZSJ9.",
+        "1.16,1.17,99999999999999999999",
+    ];
+    let bytes = [&b"\xff\xfe"[..], b"\xc3\x28", "日本語".as_bytes(), b"a\tb"];
+    let texts = texts.iter().map(|text| text.as_bytes().to_vec());
+    texts.chain(bytes.map(<[u8]>::to_vec)).chain([b"A".repeat(8 << 10), b".".repeat(8 << 10)]).collect()
+}
+
+/// The headers and cookies that a browser with the SDK sends and that are no credentials.
+const INFORMATION: [&str; 11] = [
+    "rid",
+    "fdi-version",
+    "st-auth-mode",
+    "anti-csrf",
+    "front-token",
+    "st-access-token",
+    "content-type",
+    "sFrontToken",
+    "sAntiCsrf",
+    "st-last-access-token-update",
+    "sIRTFrontend",
+];
+
+/// Puts a value into the header of that name, or, beside what is there, into the cookie.
+fn put(request: &mut Request<Body>, name: &'static str, value: &[u8]) {
+    let is_cookie = name.starts_with('s') && name.contains(char::is_uppercase) || name.ends_with("-update");
+    let headers = request.headers_mut();
+    if is_cookie {
+        let present =
+            headers.get(COOKIE).map(|present| [present.as_bytes(), b"; "].concat()).unwrap_or_default();
+        let cookies = [&present, name.as_bytes(), b"=", value].concat();
+        headers.insert(COOKIE, HeaderValue::from_bytes(&cookies).unwrap());
+    } else {
+        headers.insert(name, HeaderValue::from_bytes(value).unwrap());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_no_credential_changes_nothing_whatever_it_says() {
+    let world = World::new().await;
+    for in_headers in [false, true] {
+        let browser = if in_headers { world.browser().in_header_mode() } else { world.browser() };
+        for name in INFORMATION {
+            let mut client = browser.clone();
+            client.login("alice").await.assert_ok();
+            for value in odd_values() {
+                for (method, path) in
+                    [(Method::GET, "/me"), (Method::POST, "/refresh"), (Method::POST, "/leave-others")]
+                {
+                    let mut request = client.request(method, path);
+                    put(&mut request, name, &value);
+                    let answer = client.send(request).await;
+                    assert!(answer.status.is_success(), "{name}: {value:?} at {path}: {}", answer.text());
+                }
+                world.advance(ACCESS);
+                client.refresh().await.assert_ok();
+            }
+            let mut request = client.request(Method::POST, "/logout");
+            put(&mut request, name, b"\xff");
+            client.send(request).await.assert_ok();
+            assert!(client.has_forgotten());
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_login_comes_through_whatever_a_client_left_behind() {
+    let world = World::new().await;
+    for name in
+        INFORMATION.into_iter().chain([ACCESS_COOKIE, REFRESH_COOKIE, "authorization", "st-refresh-token"])
+    {
+        for value in odd_values() {
+            let mut client = world.browser();
+            let mut request = client.request(Method::POST, "/login");
+            *request.body_mut() = Body::from(r#"{"user":"alice"}"#);
+            put(&mut request, name, &value);
+            request.headers_mut().insert("content-type", HeaderValue::from_static("application/json"));
+            let answer = client.send(request).await;
+            assert!(answer.assert_ok().access().is_some(), "{name}: {value:?}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_odd_credential_is_refused_or_passed_over_and_ends_nothing() {
+    let world = World::new().await;
+    let mut owner = world.login("alice").await;
+    for name in [ACCESS_COOKIE, REFRESH_COOKIE, "authorization", "st-refresh-token"] {
+        for value in odd_values() {
+            for (method, path) in [
+                (Method::GET, "/me"),
+                (Method::GET, "/maybe"),
+                (Method::POST, "/leave"),
+                (Method::POST, "/logout"),
+                (Method::POST, "/refresh"),
+            ] {
+                let mut request = world.browser().request(method, path);
+                put(&mut request, name, &value);
+                let answer = send(&world.app, request).await;
+                if path == "/maybe" {
+                    assert_eq!(answer.assert_ok().text(), "nobody", "{name}: {value:?}");
+                } else {
+                    answer.assert_refused(401, "unauthorised");
+                }
+                assert_eq!((answer.access(), answer.refresh_token()), (None, None), "{name}: {value:?}");
+            }
+        }
+    }
+    owner.get("/me").await.assert_ok();
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_odd_anti_csrf_token_is_refused_and_nothing_is_cleared() {
+    let world = World::with(|settings| settings.csrf(CsrfMode::Token)).await;
+    let mut client = world.login("alice").await;
+    let other = world.login("mallory").await.request(Method::POST, "/role").headers()["anti-csrf"].clone();
+    for value in odd_values().into_iter().chain([other.as_bytes().to_vec()]) {
+        for (path, reason) in [("/leave", "try_refresh_token"), ("/refresh", "unauthorised")] {
+            let mut request = client.request(Method::POST, path);
+            put(&mut request, "anti-csrf", &value);
+            send(&world.app, request).await.assert_refused(401, reason).assert_keeps_tokens();
+        }
+    }
+    client.get("/me").await.assert_ok();
+    client.refresh().await.assert_ok();
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_body_is_read_of_what_needs_none() {
+    let world = World::new().await;
+    for path in ["/refresh", "/logout", "/leave"] {
+        for length in [None, Some("1000000000")] {
+            let mut client = world.login("alice").await;
+            let mut request = client.request(Method::POST, path);
+            let unread = futures_util::stream::once(async move { panic!("the body of {path} was read") });
+            *request.body_mut() = Body::from_stream(unread.map(Ok::<String, std::io::Error>));
+            if let Some(length) = length {
+                request.headers_mut().insert("content-length", HeaderValue::from_static(length));
+            }
+            client.send(request).await.assert_ok();
+        }
+    }
 }
