@@ -39,7 +39,8 @@ async fn main() -> anyhow::Result<()> {
 
     let sessions =
         options.apply(Sessions::builder(MemoryStore::new()), secure).routes(&ROUTES).build().await?;
-    let app = ROUTES.router(App { sessions, accounts: Accounts::demo() });
+    let cors = sessions.cors();
+    let app = ROUTES.router(App { sessions, accounts: Accounts::demo() }).layer(cors);
 
     print!("{}", curl::greeting(address, secure, &options));
     axum::serve(listener, app.into_make_service_with_connect_info::<SocketAddr>())

@@ -43,6 +43,14 @@ pub(crate) struct Options {
     #[arg(long, value_enum, default_value_t = Travel::Cookie)]
     pub(crate) transport: Travel,
 
+    /// Another origin whose pages may use the session, such as `https://app.example.com`; may be given several times
+    #[arg(long, value_name = "ORIGIN")]
+    pub(crate) allow_origin: Vec<String>,
+
+    /// The domain of the cookies, whose hosts all get them; cookies of this host alone, from before, are removed
+    #[arg(long, value_name = "DOMAIN")]
+    pub(crate) cookie_domain: Option<String>,
+
     /// How many sessions a user may have; the oldest makes room [default: as many as they like]
     #[arg(long, value_name = "NUMBER")]
     pub(crate) max_sessions: Option<u32>,
@@ -80,6 +88,7 @@ impl Options {
             .refresh_lifetime(self.refresh_lifetime)
             .grace(self.grace)
             .expired_status(self.expired_status)
+            .allowed_origins(&self.allow_origin)
             .csrf(match self.csrf {
                 Csrf::FetchMetadata => CsrfMode::FetchMetadata,
                 Csrf::CustomHeader => CsrfMode::CustomHeader,
@@ -92,6 +101,9 @@ impl Options {
             });
         if let Some(lifetime) = self.absolute_lifetime {
             builder = builder.absolute_lifetime(lifetime);
+        }
+        if let Some(domain) = &self.cookie_domain {
+            builder = builder.cookie_domain(domain).older_cookie_domains([None::<String>]);
         }
         if let Some(max) = self.max_sessions {
             builder = builder.max_sessions_per_user(max, BeyondLimit::EvictOldest);
