@@ -112,7 +112,12 @@ impl Engine {
             Err(AccessError::Expired(claims)) => (*claims, true),
             Err(_) => return None,
         };
-        Some(NamedSession { handle: claims.handle, user: claims.user, expired })
+        Some(NamedSession {
+            handle: claims.handle,
+            issued_at: claims.issued_at(),
+            user: claims.user,
+            expired,
+        })
     }
 
     fn cached(&self, token: &[u8], now: Timestamp) -> Option<Arc<Accepted>> {
@@ -415,6 +420,7 @@ pub(crate) struct Client {
 /// The session that a validly signed access token names.
 pub(crate) struct NamedSession {
     pub(crate) handle: SessionHandle,
+    pub(crate) issued_at: Timestamp,
     user: Box<str>,
     expired: bool,
 }

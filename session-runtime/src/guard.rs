@@ -29,7 +29,7 @@ use futures_util::future::BoxFuture;
 use self::{
     argument::Outcome,
     finish::{Finish, Work},
-    presented::{Presented, access_tokens, carries, find_refresh_token},
+    presented::{Presented, carries, find_refresh_token, named_session},
     terms::Terms,
 };
 pub use self::{
@@ -306,7 +306,7 @@ fn receive(sessions: &Sessions, parts: &Parts, endpoint: TypeId) -> Passage {
     let client = Client {
         fingerprint: fingerprints(engine, &parts.headers).first().copied().unwrap_or_default(),
         origin: origin(parts),
-        carried: access_tokens(engine, &parts.headers).find_map(|token| engine.named_session(token)),
+        carried: named_session(engine, &parts.headers),
     };
     let (login, staged) = Login::new();
     let finish = Finish {

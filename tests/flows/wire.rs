@@ -135,6 +135,42 @@ async fn where_several_cookies_of_one_name_are_seen_those_of_older_domains_are_r
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_login_removes_what_older_domains_hold_but_only_if_it_succeeds() {
+    let world =
+        World::with(|settings| settings.cookie_domain("example.com").older_cookie_domains([None::<String>]))
+            .await;
+    let removed = |answer: &Answer| answer.cookie_names().1;
+    let mut client = world.browser();
+    assert_eq!(removed(client.login("alice").await.assert_ok()), [ACCESS_COOKIE, REFRESH_COOKIE]);
+    let refused = client.post("/login", &json!({ "user": "alice", "then": "refuse" })).await;
+    assert_eq!((refused.status.as_u16(), removed(&refused).len()), (403, 0));
+    let mut native = world.browser().in_header_mode();
+    assert!(native.login("alice").await.assert_ok().cookies().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_two_sessions_access_cookies_the_later_says_which_is_refreshed() {
+    let world = World::new().await;
+    let alice = world.login("alice").await;
+    world.advance(G);
+    let bob = world.login("bob").await;
+    world.advance(ACCESS);
+    let [a, b] = [&alice, &bob].map(|client| (client.access_token(), client.refresh_token()));
+    for flip in [false, true] {
+        let mut pairs = vec![
+            (ACCESS_COOKIE, &*a.0),
+            (ACCESS_COOKIE, &*b.0),
+            (REFRESH_COOKIE, &*a.1),
+            (REFRESH_COOKIE, &*b.1),
+        ];
+        if flip {
+            pairs.reverse();
+        }
+        assert_eq!(post_refresh(&world, &[cookies(&pairs)]).await.assert_ok().text(), "bob");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_stale_copy_among_several_refresh_cookies_is_never_presented() {
     let world = World::new().await;
     let mut client = world.login("alice").await;

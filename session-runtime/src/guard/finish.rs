@@ -123,6 +123,8 @@ impl Finish {
     async fn commit(&mut self, staged: Option<NewSession>, client: Client) -> Result<(), SessionError> {
         if let Some(new) = staged {
             self.tokens = Some(Box::new(self.sessions.engine().create(&new, client).await?));
+            // A cookie does not replace its namesake of an older domain or path, which may hold another user's session.
+            self.expire_older = self.transport == Transport::Cookie;
         }
         Ok(())
     }

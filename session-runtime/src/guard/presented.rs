@@ -6,7 +6,7 @@ use axum::http::{HeaderMap, header::COOKIE, request::Parts};
 
 use super::check_csrf_of_refresh;
 use crate::{
-    engine::Engine,
+    engine::{Engine, NamedSession},
     error::SessionError,
     exchange::Refusal,
     handle::SessionHandle,
@@ -95,13 +95,15 @@ fn access_cookies<'a>(engine: &'a Engine, headers: &'a HeaderMap) -> impl Iterat
         .filter(|token| engine.is_access_token(token))
 }
 
-/// Every access token of the request, valid or not, that of `Authorization` first.
-pub(super) fn access_tokens<'a>(engine: &'a Engine, headers: &'a HeaderMap) -> impl Iterator<Item = &'a str> {
+/// The session that the request's access token names, expired or not: that of `Authorization`, else the latest of those in
+/// cookies. An older one may be left from before the cookies' domain changed.
+pub(super) fn named_session(engine: &Engine, headers: &HeaderMap) -> Option<NamedSession> {
     let bearer = match header::bearer(headers) {
-        Bearer::One(token) => Some(token),
-        Bearer::None | Bearer::Ambiguous => None,
+        Bearer::One(token) if engine.is_access_token(token) => engine.named_session(token),
+        Bearer::One(_) | Bearer::None | Bearer::Ambiguous => None,
     };
-    bearer.into_iter().filter(|token| engine.is_access_token(token)).chain(access_cookies(engine, headers))
+    let cookies = access_cookies(engine, headers).filter_map(|token| engine.named_session(token));
+    bearer.or_else(|| cookies.max_by_key(|named| named.issued_at))
 }
 
 /// Whether the request carries tokens of a session by `transport`, valid or not.
@@ -163,9 +165,7 @@ pub(super) fn find_refresh_token(
         let transport = if junk { Transport::Header } else { engine.config.transport };
         return Err((transport, refusal(SessionError::Unauthorised)));
     }
-    let named = access_tokens(engine, headers)
-        .find_map(|token| engine.named_session(token))
-        .map(|named| named.handle);
+    let named = named_session(engine, headers).map(|named| named.handle);
     let best = best_of(cookies.iter().filter_map(|text| open(text)), named);
     check_csrf_of_refresh(engine, parts, best.as_ref().map(Opened::handle))
         .map_err(|error| (Transport::Cookie, Refusal::keeping(error)))?;
