@@ -3,21 +3,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-install_missing() { # command package
-    command -v "$1" >/dev/null && return
-    local root=""
-    [ "$(id -u)" = 0 ] || root=sudo
-    if command -v apt-get >/dev/null; then
-        $root apt-get update -qq && $root apt-get install -y -qq "$2"
-    elif command -v dnf >/dev/null; then
-        $root dnf install -y -q "$2"
-    elif command -v brew >/dev/null; then
-        brew install -q "$2"
-    else
-        echo "tests/all.sh: install $1 and run again" >&2
-        exit 1
-    fi
-}
+. tests/install_missing.sh
 
 step() { printf '\n== %s\n' "$*"; }
 
@@ -30,3 +16,6 @@ cargo test --workspace --all-features
 
 step "the model of the rotation, explored to exhaustion"
 cargo test --release -p tests --test rotation_model -- --nocapture
+
+step "the official browser SDK in Chromium, against the example"
+tests/browser/run.sh

@@ -1,0 +1,60 @@
+// The script of every test page: the official SDK as an application sets it up, and what the tests ask the page to do.
+
+import axios from "axios";
+import Session, { PrimitiveArrayClaim, PrimitiveClaim } from "supertokens-website";
+
+const query = new URLSearchParams(location.search);
+const api = query.get("api");
+
+/** What the SDK told the application, oldest first. */
+window.events = [];
+
+/** The application's endpoints have paths of their own. */
+const PATHS = { REFRESH_SESSION: "/refresh", SIGN_OUT: "/logout" };
+
+Session.init({
+    apiDomain: api,
+    tokenTransferMethod: query.get("mode"),
+    sessionExpiredStatusCode: Number(query.get("expired")),
+    preAPIHook: async ({ action, requestInit }) => ({ url: api + PATHS[action], requestInit }),
+    onHandleEvent: (event) => window.events.push(event),
+});
+
+const theme = new PrimitiveClaim({ id: "theme", refresh: async () => {} });
+const roles = new PrimitiveArrayClaim({ id: "roles", refresh: async () => {} });
+
+/** The ways by which a page calls the server; each answers `{ status, body }`. */
+const callers = {
+    fetch: async (method, url, body) => {
+        const headers = body && { "content-type": "application/json" };
+        const response = await fetch(url, { method, headers, body: body && JSON.stringify(body) });
+        return { status: response.status, body: await response.text() };
+    },
+    xhr: (method, url, body) =>
+        new Promise((resolve, reject) => {
+            const request = new XMLHttpRequest();
+            request.open(method, url);
+            if (body) request.setRequestHeader("content-type", "application/json");
+            request.onload = () => resolve({ status: request.status, body: request.responseText });
+            request.onerror = () => reject(new TypeError("network error"));
+            request.send(body && JSON.stringify(body));
+        }),
+    axios: async (method, url, data) => {
+        const response = await axios({ method, url, data, validateStatus: () => true, responseType: "text" });
+        return { status: response.status, body: response.data };
+    },
+};
+
+window.app = {
+    call: (method, path, { body, by = "fetch" } = {}) => callers[by](method, api + path, body),
+    callMany: (count, method, path, { by = "fetch" } = {}) =>
+        Promise.all(Array.from({ length: count }, () => callers[by](method, api + path))),
+    /** Refreshes without the SDK and its lock, and answers the status. */
+    refreshAlone: async () => (await window.__supertokensOriginalFetch(`${api}/refresh`, { method: "POST" })).status,
+    signOut: () => Session.signOut(),
+    isLoggedIn: () => Session.doesSessionExist(),
+    payload: () => Session.getAccessTokenPayloadSecurely(),
+    theme: () => Session.getClaimValue({ claim: theme }),
+    missingRole: (role) =>
+        Session.validateClaims(() => [roles.validators.includes(role)]),
+};

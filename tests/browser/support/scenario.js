@@ -1,0 +1,51 @@
+// One test: a server of its own, any number of devices, and what they saw if it fails.
+
+import { rm } from "node:fs/promises";
+import path from "node:path";
+import { after, before, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
+
+import { Device, launchChromium } from "./device.js";
+import { ARTEFACTS, Site } from "./site.js";
+
+let browser;
+before(async () => (browser = await launchChromium()));
+after(() => browser.close());
+
+/** The grace of every scenario, in milliseconds. */
+const GRACE = 500;
+
+/** Short lifetimes, so that a test sees a session's whole life. */
+const SHORT = { "access-lifetime": "2s", grace: `${GRACE}ms` };
+
+/** Lets time pass, in graces: what the rotation decides depends on nothing else. */
+export const graces = (count) => sleep(count * GRACE);
+
+/**
+ * A test by the name of the promise that it keeps. `run` gets the `site`, and `device()`, which starts a browser of another
+ * person or of the same one elsewhere. The options are those of the example.
+ */
+export function scenario(name, options, run) {
+    test(name, { timeout: 60_000 }, async () => {
+        const folder = path.join(ARTEFACTS, name.replaceAll(/\W+/g, "_"));
+        await rm(folder, { recursive: true, force: true });
+        const site = await Site.start({ ...SHORT, ...options });
+        const devices = [];
+        const device = async () => {
+            devices.push(await Device.start(browser, site));
+            return devices.at(-1);
+        };
+        try {
+            await run({ site, device });
+        } catch (error) {
+            await site.leaveTraces(folder);
+            for (const [number, device] of devices.entries()) {
+                await device.leaveTraces(path.join(folder, `device-${number + 1}`));
+            }
+            throw error;
+        } finally {
+            for (const { context } of devices) await context.close();
+            await site.stop();
+        }
+    });
+}
