@@ -4,7 +4,7 @@ import assert from "node:assert/strict";
 
 import { TOKENS } from "./support/device.js";
 import { scenario } from "./support/scenario.js";
-import { STRANGER, STRANGER_OF_THE_SITE } from "./support/site.js";
+import { PAGE_HOST, STRANGER, STRANGER_OF_THE_SITE } from "./support/site.js";
 
 /** What a refused request is told: browsers send no cookie from another site, and say what a page of the same site is. */
 const REFUSED = {
@@ -68,6 +68,15 @@ for (const [host, refused] of Object.entries(REFUSED)) {
         assert.deepEqual({ status, reason }, { status: 403, reason: "csrf" });
     });
 }
+
+scenario("the keys, which are public, are read by pages of any origin", {}, async ({ site, device }) => {
+    const visitor = await device();
+    for (const host of [STRANGER, STRANGER_OF_THE_SITE, PAGE_HOST]) {
+        const page = await visitor.visit(host);
+        const { keys } = await page.evaluate(async (url) => (await fetch(url)).json(), `${site.origin}/auth/jwt/jwks.json`);
+        assert.ok(keys.length > 0);
+    }
+});
 
 /** Submits a form whose body reads as JSON, and waits for the answer, which takes the place of the page. */
 async function submit(page, action) {

@@ -18,6 +18,9 @@ const GRACE = 500;
 /** Short lifetimes, so that a test sees a session's whole life. */
 const SHORT = { "access-lifetime": "2s", grace: `${GRACE}ms` };
 
+/** For how long a scenario may go on, in milliseconds. */
+const PATIENCE = 45_000;
+
 /** Lets time pass, in graces: what the rotation decides depends on nothing else. */
 export const graces = (count) => sleep(count * GRACE);
 
@@ -26,7 +29,7 @@ export const graces = (count) => sleep(count * GRACE);
  * person or of the same one elsewhere. The options are those of the example.
  */
 export function scenario(name, options, run) {
-    test(name, { timeout: 60_000 }, async () => {
+    test(name, { timeout: 2 * PATIENCE }, async () => {
         const folder = path.join(ARTEFACTS, name.replaceAll(/\W+/g, "_"));
         await rm(folder, { recursive: true, force: true });
         const site = await Site.start({ ...SHORT, ...options });
@@ -36,7 +39,7 @@ export function scenario(name, options, run) {
             return devices.at(-1);
         };
         try {
-            await run({ site, device });
+            await Promise.race([run({ site, device }), impatience()]);
         } catch (error) {
             await site.leaveTraces(folder);
             for (const [number, device] of devices.entries()) {
@@ -48,4 +51,9 @@ export function scenario(name, options, run) {
             await site.stop();
         }
     });
+}
+
+async function impatience() {
+    await sleep(PATIENCE, undefined, { ref: false });
+    throw new Error(`the scenario was not over after ${PATIENCE} ms`);
 }

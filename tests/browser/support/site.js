@@ -19,7 +19,7 @@ export const ARTEFACTS = path.join(TARGET, "browser");
 
 /** Hosts that browsers resolve to this machine and trust as they trust HTTPS; all but the last are of one site. */
 const API_HOST = "api.home.localhost";
-const PAGE_HOST = "www.home.localhost";
+export const PAGE_HOST = "www.home.localhost";
 export const STRANGER_OF_THE_SITE = "stranger.home.localhost";
 export const STRANGER = "stranger.localhost";
 
