@@ -3,7 +3,7 @@
 import assert from "node:assert/strict";
 import { EventEmitter, once } from "node:events";
 
-import { duplicated, lateUntil, lostAnswer, lostRequest } from "./support/proxy.js";
+import { cookiesOf, lateUntil, lostAnswer, lostRequest } from "./support/proxy.js";
 import { graces, scenario } from "./support/scenario.js";
 
 /** A grace in which whatever is repeated arrives, and access tokens that outlive it. */
@@ -86,14 +86,21 @@ scenario("an answer that arrives after another tab has refreshed does no harm", 
     }
 });
 
-scenario("a refresh that arrives twice counts once", {}, async ({ site, device }) => {
+scenario("a refresh that arrives twice counts once", UNHURRIED, async ({ site, device }) => {
     const visitor = await device();
     const tab = await visitor.open();
     await tab.logIn("alice");
     for (let round = 0; round < 2; round++) {
+        const answers = [];
+        site.proxy.next("POST /refresh", async ({ forward, reply }) => {
+            answers.push(...(await Promise.all([forward(), forward()])));
+            reply(answers[round]);
+        });
         await visitor.untilExpired();
-        site.proxy.next("POST /refresh", duplicated);
         await tab.assertServed("alice");
+        const [one, other] = answers.map((answer) => cookiesOf(answer).get("sRefreshToken"));
+        assert.ok(one);
+        assert.equal(one, other);
     }
 });
 

@@ -23,12 +23,6 @@ export const lostAnswer = async ({ forward, hangUp }) => {
 /** The request never arrives. */
 export const lostRequest = async ({ hangUp }) => hangUp();
 
-/** The server gets the request twice at once. */
-export const duplicated = async ({ forward, reply }) => {
-    const [answer] = await Promise.all([forward(), forward()]);
-    reply(answer);
-};
-
 /** The browser waits for its answer until `moment`. */
 export const lateUntil =
     (moment) =>
@@ -122,7 +116,7 @@ export class Proxy {
         const reply = (answer) => {
             call.status = answer.status;
             call.reason = valuesOf(answer, "session-error")[0];
-            call.cookies = new Map(valuesOf(answer, "set-cookie").map((text) => text.split(";", 1)[0].split("=")));
+            call.cookies = cookiesOf(answer);
             // A connection that is used once: browsers repeat by themselves what is lost on one that they kept.
             response.shouldKeepAlive = false;
             response.writeHead(answer.status, withoutConnection(answer.headers)).end(answer.body);
@@ -161,6 +155,11 @@ export async function servePages(pages) {
 
 function servePage({ type, text }, response) {
     response.writeHead(200, { "content-type": `${type}; charset=utf-8`, "cache-control": "no-store" }).end(text);
+}
+
+/** The cookies that an answer sets: their values by name. */
+export function cookiesOf(answer) {
+    return new Map(valuesOf(answer, "set-cookie").map((text) => text.split(";", 1)[0].split("=")));
 }
 
 function valuesOf({ headers }, name) {
