@@ -502,12 +502,13 @@ pub mod __private {
         Requirement,
         guard::{
             Answers, AskFuture, Asked, Guard, NoRequirement, Require, RequireAll, RequirementAnswer,
-            RequirementFn, Unmet, check_argument, extract, refusal_answer, respond, theft_answer,
+            RequirementFn, Unmet, extract, refusal_answer, respond, theft_answer,
         },
         route::{
-            Completeness, Endpoint, Finding, GuardOptions, Hash, Hashes, Included, Method, Mount, Mounting,
-            Part, RefusalHook, RouteInfo, RouteSpec, TheftHook, Unlisted, Wild, capacity, conflict, flatten,
-            joined_len, joined_prefixes, kind, route_count, route_group, routes, verdicts,
+            Completeness, Endpoint, Finding, GuardOptions, HandlerFuture, Hash, Hashes, Included,
+            ListedHandler, Method, Mount, Mounting, Part, Protection, RefusalHook, Remarks, RouteInfo,
+            RouteSpec, TheftHook, Unlisted, Wild, capacity, check, conflict, flatten, joined_len,
+            joined_prefixes, kind, route_count, route_group, routes, verdicts,
         },
     };
 }
