@@ -170,6 +170,10 @@
 //! # }
 //! ```
 //!
+//! # Stores of your own
+//!
+//! [`conformance`] is the kit that every store must pass.
+//!
 //! # Header mode
 //!
 //! ```
@@ -182,6 +186,8 @@
 //! app.get("/getHomeFeed").await.assert_ok();
 //! # }
 //! ```
+
+pub mod conformance;
 
 mod client;
 mod jar;
