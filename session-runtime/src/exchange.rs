@@ -12,7 +12,7 @@ use crate::{
     engine::{self, Engine},
     error::{SessionError, StoreError},
     event::EventKind,
-    rotation::{Decision, Link, TheftKind, Why},
+    rotation::{Decision, Presented, TheftKind, Why},
     sessions::Tokens,
     store::{EndReason, Exchange, Fingerprint, Rotation, Row},
     token::Opened,
@@ -89,7 +89,7 @@ impl Engine {
     }
 
     async fn carry_out(self: &Arc<Self>, token: &Opened, by: Arc<[Fingerprint]>) -> Outcome {
-        let presented = Link { generation: token.generation(), parent: token.parent() };
+        let presented = Presented { link: token.link(), nonce: None };
         let (engine, proof) = (Arc::clone(self), *token);
         let proves = move |salt: &crate::store::Salt| proof.proves(&engine.keys, &salt.0);
         let exchange = Exchange::new(token.handle(), presented, self.config.grace, by, proves);
@@ -118,11 +118,11 @@ impl Engine {
         let rule = rotation.decision.rule();
         let kind = match rotation.decision {
             // Its end comes through the feed.
-            Decision::Theft { .. } | Decision::Unauthorised(_) => return,
+            Decision::Theft { .. } | Decision::Unauthorised(_) | Decision::NonceMissing => return,
             Decision::RollForward(_) | Decision::Keep(_) | Decision::Rotate(_) | Decision::Reissue(_) => {
                 EventKind::Refreshed { rule }
             }
-            Decision::Late(_) | Decision::Replay(_) | Decision::Quiet(_) => EventKind::Replayed { rule },
+            Decision::Late(_) | Decision::Replay { .. } | Decision::Quiet(_) => EventKind::Replayed { rule },
         };
         self.tell(rotation.now, row, kind);
         if rotation.other_client {

@@ -50,17 +50,17 @@
 //! let first = row.chain.link();
 //!
 //! let an_hour_later = login.after(Duration::from_secs(3600));
-//! let Decision::Rotate(chain) = decide(Some(&row), first, an_hour_later, grace) else { panic!("rule 5") };
+//! let Decision::Rotate(chain) = decide(Some(&row), first.into(), an_hour_later, grace) else { panic!("rule 5") };
 //! assert_eq!((chain.generation, chain.parent), (2, 1));
 //!
 //! // The answer was lost. The retry is given the same successor.
-//! let row = Standing { chain, ..row };
-//! let retry = decide(Some(&row), first, an_hour_later.after(Duration::from_secs(2)), grace);
-//! assert_eq!(retry, Decision::Replay(chain));
+//! let row = Standing { chain: chain.clone(), ..row };
+//! let retry = decide(Some(&row), first.into(), an_hour_later.after(Duration::from_secs(2)), grace);
 //! assert_eq!(retry.answer().and_then(|answer| answer.refresh), Some(chain.link()));
+//! assert_eq!(retry, Decision::Replay { chain, rule: 8 });
 //! ```
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use crate::Timestamp;
 
@@ -69,17 +69,25 @@ use crate::Timestamp;
 /// `standing` is the session's row, `None` where there is none; `now` is the store's clock, read in the atomic step
 /// that also writes [`Decision::chain`] or, for [`Decision::Theft`], ends the session. Deciding on a row read earlier
 /// than the write brings ended sessions back.
-pub fn decide(standing: Option<&Standing>, presented: Link, now: Timestamp, grace: Grace) -> Decision {
+pub fn decide(standing: Option<&Standing>, presented: Presented, now: Timestamp, grace: Grace) -> Decision {
     let chain = match living(standing, now) {
         Ok(chain) => chain,
         Err(why) => return Decision::Unauthorised(why),
     };
-    if presented.generation > chain.generation {
-        Decision::RollForward(Chain::restored(presented, now))
-    } else if presented.generation == chain.generation {
+    let link = presented.link;
+    let is_bound = chain.binds(link);
+    if is_bound && presented.nonce.is_none() {
+        Decision::NonceMissing
+    } else if link.generation > chain.generation {
+        Decision::RollForward(chain.restored(link, now))
+    } else if link.generation == chain.generation {
         decide_current(chain, presented, now, grace)
-    } else if chain.is_parent(presented.generation) {
-        decide_predecessor(chain, now, grace)
+    } else if chain.is_of_dead_branch(link) {
+        Decision::Theft { kind: TheftKind::Fork, rule: 11 }
+    } else if is_bound {
+        decide_bound(chain, presented)
+    } else if chain.is_parent(link.generation) {
+        decide_predecessor(chain, presented, now, grace)
     } else {
         Decision::Theft { kind: TheftKind::Fork, rule: 11 }
     }
@@ -102,16 +110,20 @@ pub fn confirm(standing: Option<&Standing>, generation: u32, now: Timestamp) -> 
 }
 
 /// A session's line of refresh tokens, as its row keeps it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Chain {
     /// How many refresh tokens were issued, the current one included; 1 at the login.
     pub generation: u32,
     /// The generation that was exchanged for the current one; 0 where none was.
     pub parent: u32,
+    /// The generation that was exchanged for the parent; 0 where none was, or where a lost write took the knowledge of it.
+    pub grandparent: u32,
     /// When the current generation was issued; 2G before the login for the first one.
     pub rotated_at: Timestamp,
     /// When the current generation was first seen used, by refresh token or by access token.
     pub used_at: Option<Timestamp>,
+    /// The nonces of a bound client; `None` for a client that sends none.
+    pub binding: Option<Box<Binding>>,
 }
 
 impl Chain {
@@ -121,30 +133,123 @@ impl Chain {
     /// be under way, keeps the token; the next one rotates.
     pub fn begin(created: Timestamp, grace: Grace) -> Self {
         let age = grace.window().saturating_mul(2);
-        Self { generation: 1, parent: 0, rotated_at: created.before(age), used_at: None }
+        Self {
+            generation: 1,
+            parent: 0,
+            grandparent: 0,
+            rotated_at: created.before(age),
+            used_at: None,
+            binding: None,
+        }
     }
 
     /// The current refresh token's place in the chain.
-    pub fn link(self) -> Link {
-        Link { generation: self.generation, parent: self.parent }
+    pub fn link(&self) -> Link {
+        Link { generation: self.generation, parent: self.parent, nonce: self.nonce() }
     }
 
-    fn restored(link: Link, now: Timestamp) -> Self {
-        Self { generation: link.generation, parent: link.parent, rotated_at: now, used_at: Some(now) }
+    /// The chain as it was before the store lost the write that made `link`. What a token does not tell of its parent, the row
+    /// knows, because a lost write takes one generation at most.
+    fn restored(&self, link: Link, now: Timestamp) -> Self {
+        let (grandparent, parent_nonce) = match link.parent {
+            parent if parent == self.generation => (self.parent, self.nonce()),
+            parent if parent == self.parent => (self.grandparent, self.parent_nonce()),
+            _ => (0, None),
+        };
+        let since = self.bound_since().unwrap_or(link.generation);
+        let binding = link.nonce.map(|nonce| Box::new(Binding { since, nonce, parent_nonce }));
+        Self {
+            generation: link.generation,
+            parent: link.parent,
+            grandparent,
+            rotated_at: now,
+            used_at: Some(now),
+            binding,
+        }
     }
 
-    fn used(self, now: Timestamp) -> Self {
-        Self { used_at: self.used_at.or(Some(now)), ..self }
+    fn used(&self, now: Timestamp) -> Self {
+        Self { used_at: self.used_at.or(Some(now)), ..self.clone() }
     }
 
-    /// The chain after one more token was exchanged for the one of generation `parent`; `None` at the last number.
-    fn extended(self, parent: u32, now: Timestamp) -> Option<Self> {
+    /// The chain after the current token was exchanged; `None` at the last number.
+    fn rotated(&self, nonce: Option<NonceHash>, now: Timestamp) -> Option<Self> {
+        self.extended(self.generation, self.parent, nonce, self.nonce(), now)
+    }
+
+    /// The chain after the parent was exchanged again; `None` at the last number.
+    fn reissued(&self, nonce: Option<NonceHash>, now: Timestamp) -> Option<Self> {
+        self.extended(self.parent, self.grandparent, nonce, self.parent_nonce(), now)
+    }
+
+    fn extended(
+        &self,
+        parent: u32,
+        grandparent: u32,
+        nonce: Option<NonceHash>,
+        parent_nonce: Option<NonceHash>,
+        now: Timestamp,
+    ) -> Option<Self> {
         let generation = self.generation.checked_add(1)?;
-        Some(Self { generation, parent, rotated_at: now, used_at: None })
+        let since = self.bound_since().unwrap_or(generation);
+        let binding = nonce.map(|nonce| Box::new(Binding { since, nonce, parent_nonce }));
+        Some(Self { generation, parent, grandparent, rotated_at: now, used_at: None, binding })
     }
 
-    fn is_parent(self, generation: u32) -> bool {
+    fn is_parent(&self, generation: u32) -> bool {
         self.parent != 0 && self.parent == generation
+    }
+
+    /// Whether the token has the parent's generation, but not its parent.
+    fn is_of_dead_branch(&self, link: Link) -> bool {
+        self.is_parent(link.generation) && self.grandparent != 0 && link.parent != self.grandparent
+    }
+
+    /// Whether a token must come with a nonce. One that the row does not know of yet says so itself.
+    fn binds(&self, link: Link) -> bool {
+        match self.bound_since() {
+            _ if link.generation > self.generation => link.nonce.is_some(),
+            Some(since) => link.generation >= since,
+            None => false,
+        }
+    }
+
+    fn bound_since(&self) -> Option<u32> {
+        self.binding.as_ref().map(|binding| binding.since)
+    }
+
+    fn nonce(&self) -> Option<NonceHash> {
+        self.binding.as_ref().map(|binding| binding.nonce)
+    }
+
+    fn parent_nonce(&self) -> Option<NonceHash> {
+        self.binding.as_ref().and_then(|binding| binding.parent_nonce)
+    }
+}
+
+/// What binds a session to the client that keeps its nonces.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Binding {
+    /// The generation that the first exchange with a nonce made. Tokens of this generation and later need a nonce.
+    pub since: u32,
+    /// The nonce of the exchange that made the current generation.
+    pub nonce: NonceHash,
+    /// The nonce of the exchange that made the parent; `None` where it had none.
+    pub parent_nonce: Option<NonceHash>,
+}
+
+/// A hash of the nonce that a bound client sends with a refresh token.
+///
+/// The nonce has at least 128 random bits, so the hash is no secret: it stands in the row and in the token.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct NonceHash(
+    /// The hash.
+    pub [u8; 16],
+);
+
+impl fmt::Debug for NonceHash {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
     }
 }
 
@@ -158,10 +263,28 @@ pub struct Link {
     pub generation: u32,
     /// The generation that was exchanged for it; 0 for a login's token.
     pub parent: u32,
+    /// The nonce of that exchange; `None` for a token that needs none.
+    pub nonce: Option<NonceHash>,
+}
+
+/// A refresh token that is presented, and the nonce that comes with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Presented {
+    /// The token's place in its chain.
+    pub link: Link,
+    /// The client's nonce for the token's generation; `None` if it sent none.
+    pub nonce: Option<NonceHash>,
+}
+
+/// A token that comes without a nonce.
+impl From<Link> for Presented {
+    fn from(link: Link) -> Self {
+        Self { link, nonce: None }
+    }
 }
 
 /// What a decision needs to know of a session's row.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Standing {
     /// The line of refresh tokens.
     pub chain: Chain,
@@ -226,13 +349,15 @@ impl Default for Grace {
 /// The verdict of [`decide`].
 ///
 /// A chain inside is the session's chain as it stands after the decision.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Decision {
     /// Rule 1. There is no session to refresh.
     Unauthorised(Why),
     /// Rule 2. The row is brought forward to the token; the client keeps it.
     RollForward(Chain),
-    /// Rules 3, 7 and 11. The session ends, in the same atomic step.
+    /// Rule 12. A bound session's token came without a nonce. The client is refused, and nothing changes.
+    NonceMissing,
+    /// Rules 3, 7, 11 and 14. The session ends, in the same atomic step.
     Theft {
         /// What gave it away.
         kind: TheftKind,
@@ -247,9 +372,14 @@ pub enum Decision {
     Rotate(Chain),
     /// Rule 6. A short access token, nothing else, no write.
     Late(Chain),
-    /// Rule 8. The successor that was issued before, no write.
-    Replay(Chain),
-    /// Rule 9. A short access token, nothing else, no write.
+    /// Rules 8, 13 and 15. The successor that was issued before, no write.
+    Replay {
+        /// The chain, unchanged.
+        chain: Chain,
+        /// The number of the rule that allows it.
+        rule: u8,
+    },
+    /// Rule 9, and rule 8 where the successor is bound and the client sent no nonce. A short access token, nothing else, no write.
     Quiet(Chain),
     /// Rule 10. A new successor of the same parent; the one that got lost is dead.
     Reissue(Chain),
@@ -261,11 +391,11 @@ impl Decision {
         match self {
             Self::Unauthorised(_) => 1,
             Self::RollForward(_) => 2,
-            Self::Theft { rule, .. } => *rule,
+            Self::Theft { rule, .. } | Self::Replay { rule, .. } => *rule,
             Self::Keep(_) => 4,
             Self::Rotate(_) => 5,
             Self::Late(_) => 6,
-            Self::Replay(_) => 8,
+            Self::NonceMissing => 12,
             Self::Quiet(_) => 9,
             Self::Reissue(_) => 10,
         }
@@ -274,23 +404,26 @@ impl Decision {
     /// What to write to the row's chain; `None` where the decision leaves the chain as it is.
     ///
     /// A [`Keep`](Self::Keep) of a token that was seen used before gives the chain unchanged.
-    pub fn chain(&self) -> Option<Chain> {
-        match *self {
+    pub fn chain(&self) -> Option<&Chain> {
+        match self {
             Self::RollForward(chain) | Self::Keep(chain) | Self::Rotate(chain) | Self::Reissue(chain) => {
                 Some(chain)
             }
-            Self::Unauthorised(_) | Self::Theft { .. } | Self::Late(_) | Self::Replay(_) | Self::Quiet(_) => {
-                None
-            }
+            Self::Unauthorised(_)
+            | Self::NonceMissing
+            | Self::Theft { .. }
+            | Self::Late(_)
+            | Self::Replay { .. }
+            | Self::Quiet(_) => None,
         }
     }
 
     /// What the client is sent; `None` where it is refused.
     pub fn answer(&self) -> Option<Answer> {
-        match *self {
-            Self::Unauthorised(_) | Self::Theft { .. } => None,
+        match self {
+            Self::Unauthorised(_) | Self::NonceMissing | Self::Theft { .. } => None,
             Self::RollForward(chain) | Self::Keep(chain) => Some(Answer::kept(chain)),
-            Self::Rotate(chain) | Self::Replay(chain) | Self::Reissue(chain) => {
+            Self::Rotate(chain) | Self::Replay { chain, .. } | Self::Reissue(chain) => {
                 Some(Answer::successor(chain))
             }
             Self::Late(chain) | Self::Quiet(chain) => Some(Answer::short(chain)),
@@ -315,6 +448,8 @@ pub enum Why {
 pub enum TheftKind {
     /// A refresh token outside the chain: superseded twice, or on a branch that parted from it. Rules 3 and 11.
     Fork,
+    /// The predecessor of the current token, with another nonce than the one that it was exchanged with. Rule 14.
+    OtherNonce,
     /// The predecessor of a token that had been in use for longer than the grace. Rule 7.
     Superseded,
     /// An access token of a branch that a later [`Decision::Reissue`] had declared dead; found by [`confirm`].
@@ -331,15 +466,15 @@ pub struct Answer {
 }
 
 impl Answer {
-    fn kept(chain: Chain) -> Self {
+    fn kept(chain: &Chain) -> Self {
         Self { refresh: None, access: Access::Usual { generation: chain.generation } }
     }
 
-    fn successor(chain: Chain) -> Self {
+    fn successor(chain: &Chain) -> Self {
         Self { refresh: Some(chain.link()), access: Access::Usual { generation: chain.generation } }
     }
 
-    fn short(chain: Chain) -> Self {
+    fn short(chain: &Chain) -> Self {
         Self { refresh: None, access: Access::Short { generation: chain.parent } }
     }
 }
@@ -369,7 +504,7 @@ impl Access {
 }
 
 /// The verdict of [`confirm`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Confirmation {
     /// The row stays as it is.
     Nothing,
@@ -379,34 +514,52 @@ pub enum Confirmation {
     Theft(TheftKind),
 }
 
-fn living(standing: Option<&Standing>, now: Timestamp) -> Result<Chain, Why> {
+fn living(standing: Option<&Standing>, now: Timestamp) -> Result<&Chain, Why> {
     match standing {
         None => Err(Why::Unknown),
         Some(row) if row.ended => Err(Why::Ended),
         Some(row) if now >= row.expires_at => Err(Why::Expired),
-        Some(row) => Ok(row.chain),
+        Some(row) => Ok(&row.chain),
     }
 }
 
-fn decide_current(chain: Chain, presented: Link, now: Timestamp, grace: Grace) -> Decision {
-    if presented.parent != chain.parent {
+fn decide_current(chain: &Chain, presented: Presented, now: Timestamp, grace: Grace) -> Decision {
+    if presented.link.parent != chain.parent {
         return Decision::Theft { kind: TheftKind::Fork, rule: 3 };
     }
-    let keep = Decision::Keep(chain.used(now));
+    let keep = || Decision::Keep(chain.used(now));
     if now <= chain.rotated_at.after(grace.floor()) {
-        return keep;
+        return keep();
     }
-    chain.extended(chain.generation, now).map_or(keep, Decision::Rotate)
+    chain.rotated(presented.nonce, now).map_or_else(keep, Decision::Rotate)
 }
 
-fn decide_predecessor(chain: Chain, now: Timestamp, grace: Grace) -> Decision {
+fn decide_predecessor(chain: &Chain, presented: Presented, now: Timestamp, grace: Grace) -> Decision {
+    // Without a nonce, a bound successor would be of no use.
+    let can_use_successor = chain.binding.is_none() || presented.nonce.is_some();
+    let replay = || Decision::Replay { chain: chain.clone(), rule: 8 };
     match chain.used_at {
-        Some(used_at) if now <= used_at.after(grace.window()) => Decision::Late(chain),
+        Some(used_at) if now <= used_at.after(grace.window()) => Decision::Late(chain.clone()),
         Some(_) => Decision::Theft { kind: TheftKind::Superseded, rule: 7 },
-        None if now <= chain.rotated_at.after(grace.window()) => Decision::Replay(chain),
-        None if now <= chain.rotated_at.after(grace.quiet()) => Decision::Quiet(chain),
+        None if now <= chain.rotated_at.after(grace.window()) && can_use_successor => replay(),
+        None if now <= chain.rotated_at.after(grace.quiet()) => Decision::Quiet(chain.clone()),
         // At the last number there is no other successor to give than the one that got lost.
-        None => chain.extended(chain.parent, now).map_or(Decision::Replay(chain), Decision::Reissue),
+        None => chain.reissued(presented.nonce, now).map_or_else(replay, Decision::Reissue),
+    }
+}
+
+fn decide_bound(chain: &Chain, presented: Presented) -> Decision {
+    let generation = presented.link.generation;
+    let replay = |rule| Decision::Replay { chain: chain.clone(), rule };
+    if chain.is_parent(generation) {
+        match presented.nonce == chain.nonce() {
+            true => replay(13),
+            false => Decision::Theft { kind: TheftKind::OtherNonce, rule: 14 },
+        }
+    } else if generation == chain.grandparent && presented.nonce == chain.parent_nonce() {
+        replay(15)
+    } else {
+        Decision::Theft { kind: TheftKind::Fork, rule: 11 }
     }
 }
 
@@ -423,11 +576,11 @@ mod tests {
     }
 
     fn link(generation: u32, parent: u32) -> Link {
-        Link { generation, parent }
+        Link { generation, parent, nonce: None }
     }
 
     fn unused(generation: u32, parent: u32) -> Chain {
-        Chain { generation, parent, rotated_at: at(ROTATED), used_at: None }
+        Chain { generation, parent, grandparent: 0, rotated_at: at(ROTATED), used_at: None, binding: None }
     }
 
     fn used(generation: u32, parent: u32) -> Chain {
@@ -439,11 +592,11 @@ mod tests {
     }
 
     fn decided(chain: Chain, presented: Link, now: u64) -> Decision {
-        decide(Some(&row(chain)), presented, at(now), Grace::default())
+        decide(Some(&row(chain)), presented.into(), at(now), Grace::default())
     }
 
     fn decided_strictly(chain: Chain, presented: Link, now: u64) -> Decision {
-        decide(Some(&row(chain)), presented, at(now), Grace::STRICT)
+        decide(Some(&row(chain)), presented.into(), at(now), Grace::STRICT)
     }
 
     fn assert_answer(decision: Decision, refresh: Option<Link>, access: Access) {
@@ -458,9 +611,9 @@ mod tests {
     #[test]
     fn rule_1_refuses_what_is_unknown_ended_or_expired() {
         let living = Standing { chain: unused(2, 1), ended: false, expires_at: at(ROTATED + 100) };
-        let ended = Standing { ended: true, ..living };
+        let ended = Standing { ended: true, ..living.clone() };
         let verdict =
-            |standing: Option<&Standing>, now| decide(standing, link(2, 1), at(now), Grace::default());
+            |standing: Option<&Standing>, now| decide(standing, link(2, 1).into(), at(now), Grace::default());
         assert_eq!(verdict(None, ROTATED), Decision::Unauthorised(Why::Unknown));
         assert_eq!(verdict(Some(&ended), ROTATED), Decision::Unauthorised(Why::Ended));
         assert_eq!(verdict(Some(&ended), ROTATED + 100), Decision::Unauthorised(Why::Ended));
@@ -474,7 +627,7 @@ mod tests {
     fn rule_1_comes_before_any_theft() {
         let ended = Standing { chain: used(5, 4), ended: true, expires_at: Timestamp::MAX };
         for presented in [link(6, 5), link(5, 3), link(4, 3), link(2, 1)] {
-            let decision = decide(Some(&ended), presented, at(USED + 10 * G), Grace::default());
+            let decision = decide(Some(&ended), presented.into(), at(USED + 10 * G), Grace::default());
             assert_eq!(decision, Decision::Unauthorised(Why::Ended));
         }
     }
@@ -482,10 +635,10 @@ mod tests {
     #[test]
     fn rule_2_rolls_forward_to_what_the_token_says() {
         let now = ROTATED + 1;
-        let restored = Chain { generation: 4, parent: 2, rotated_at: at(now), used_at: Some(at(now)) };
+        let restored = Chain { rotated_at: at(now), ..unused(4, 2) }.used(at(now));
         let decision = decided(unused(3, 2), link(4, 2), now);
-        assert_eq!(decision, Decision::RollForward(restored));
-        assert_eq!((decision.rule(), decision.chain()), (2, Some(restored)));
+        assert_eq!(decision, Decision::RollForward(restored.clone()));
+        assert_eq!((decision.rule(), decision.chain()), (2, Some(&restored)));
         assert_answer(decision, None, Access::Usual { generation: 4 });
     }
 
@@ -500,8 +653,8 @@ mod tests {
         for now in [ROTATED - 1, ROTATED, ROTATED + G, ROTATED + 3 * G] {
             let kept = Chain { used_at: Some(at(now)), ..unused(2, 1) };
             let decision = decided(unused(2, 1), link(2, 1), now);
-            assert_eq!(decision, Decision::Keep(kept));
-            assert_eq!((decision.rule(), decision.chain()), (4, Some(kept)));
+            assert_eq!(decision, Decision::Keep(kept.clone()));
+            assert_eq!((decision.rule(), decision.chain()), (4, Some(&kept)));
             assert_answer(decision, None, Access::Usual { generation: 2 });
         }
     }
@@ -514,11 +667,11 @@ mod tests {
     #[test]
     fn rule_5_rotates_right_after_the_floor() {
         let now = ROTATED + 3 * G + 1;
-        let next = Chain { generation: 3, parent: 2, rotated_at: at(now), used_at: None };
+        let next = Chain { grandparent: 1, rotated_at: at(now), ..unused(3, 2) };
         for chain in [unused(2, 1), used(2, 1)] {
             let decision = decided(chain, link(2, 1), now);
-            assert_eq!(decision, Decision::Rotate(next));
-            assert_eq!((decision.rule(), decision.chain()), (5, Some(next)));
+            assert_eq!(decision, Decision::Rotate(next.clone()));
+            assert_eq!((decision.rule(), decision.chain()), (5, Some(&next)));
             assert_answer(decision, Some(link(3, 2)), Access::Usual { generation: 3 });
         }
     }
@@ -542,7 +695,7 @@ mod tests {
     fn rule_8_gives_the_same_successor_through_the_grace() {
         for now in [ROTATED, ROTATED + G] {
             let decision = decided(unused(2, 1), link(1, 0), now);
-            assert_eq!(decision, Decision::Replay(unused(2, 1)));
+            assert_eq!(decision, Decision::Replay { chain: unused(2, 1), rule: 8 });
             assert_eq!((decision.rule(), decision.chain()), (8, None));
             assert_answer(decision, Some(link(2, 1)), Access::Usual { generation: 2 });
         }
@@ -561,10 +714,10 @@ mod tests {
     #[test]
     fn rule_10_replaces_the_lost_successor_right_after_the_quiet() {
         let now = ROTATED + 3 * G + 1;
-        let next = Chain { generation: 3, parent: 1, rotated_at: at(now), used_at: None };
+        let next = Chain { rotated_at: at(now), ..unused(3, 1) };
         let decision = decided(unused(2, 1), link(1, 0), now);
-        assert_eq!(decision, Decision::Reissue(next));
-        assert_eq!((decision.rule(), decision.chain()), (10, Some(next)));
+        assert_eq!(decision, Decision::Reissue(next.clone()));
+        assert_eq!((decision.rule(), decision.chain()), (10, Some(&next)));
         assert_answer(decision, Some(link(3, 1)), Access::Usual { generation: 3 });
     }
 
@@ -580,7 +733,7 @@ mod tests {
         let chain = Chain::begin(at(ROTATED), Grace::default());
         assert_eq!((chain.generation, chain.parent, chain.used_at), (1, 0, None));
         assert_eq!(chain.rotated_at, at(ROTATED - 2 * G));
-        assert_eq!(decided(chain, link(1, 0), ROTATED + G).rule(), 4);
+        assert_eq!(decided(chain.clone(), link(1, 0), ROTATED + G).rule(), 4);
         assert_eq!(decided(chain, link(1, 0), ROTATED + G + 1).rule(), 5);
     }
 
@@ -599,17 +752,17 @@ mod tests {
     fn the_last_generation_stays() {
         let last = unused(u32::MAX, u32::MAX - 1);
         let late = ROTATED + 10 * G;
-        let kept = Chain { used_at: Some(at(late)), ..last };
-        assert_eq!(decided(last, last.link(), late), Decision::Keep(kept));
-        assert_eq!(decided(last, link(u32::MAX - 1, 7), late), Decision::Replay(last));
+        assert_eq!(decided(last.clone(), last.link(), late), Decision::Keep(last.used(at(late))));
+        let predecessor = link(u32::MAX - 1, 7);
+        assert_eq!(decided(last.clone(), predecessor, late), Decision::Replay { chain: last, rule: 8 });
     }
 
     #[test]
     fn times_at_the_end_of_the_scale_do_not_overflow() {
-        let chain = Chain { rotated_at: Timestamp::MAX, used_at: Some(Timestamp::MAX), ..unused(2, 1) };
+        let row = row(Chain { rotated_at: Timestamp::MAX, ..unused(2, 1) }.used(Timestamp::MAX));
         let endless = Grace::new(Duration::MAX);
-        assert_eq!(decide(Some(&row(chain)), link(2, 1), at(0), endless).rule(), 4);
-        assert_eq!(decide(Some(&row(chain)), link(1, 0), at(0), endless).rule(), 6);
+        assert_eq!(decide(Some(&row), link(2, 1).into(), at(0), endless).rule(), 4);
+        assert_eq!(decide(Some(&row), link(1, 0).into(), at(0), endless).rule(), 6);
         assert_eq!(Chain::begin(at(5), endless).rotated_at, at(0));
     }
 
@@ -623,9 +776,9 @@ mod tests {
     #[test]
     fn a_confirmation_finds_a_dead_branch() {
         let now = at(ROTATED);
-        for chain in [unused(4, 1), used(4, 1)] {
-            assert_eq!(confirm(Some(&row(chain)), 2, now), Confirmation::Theft(TheftKind::DeadBranch));
-            assert_eq!(confirm(Some(&row(chain)), 3, now), Confirmation::Theft(TheftKind::DeadBranch));
+        for row in [unused(4, 1), used(4, 1)].map(row) {
+            assert_eq!(confirm(Some(&row), 2, now), Confirmation::Theft(TheftKind::DeadBranch));
+            assert_eq!(confirm(Some(&row), 3, now), Confirmation::Theft(TheftKind::DeadBranch));
         }
     }
 
