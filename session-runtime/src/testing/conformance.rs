@@ -285,6 +285,7 @@ const PROMISES: &[Promise] = promises![
     "a token that was superseded is theft" => theft::a_superseded_token_is_theft,
     "a token from before is theft, however much was cleaned up" => theft::an_old_token_is_theft,
     "an access token of a dead branch is theft" => theft::a_dead_branch_is_theft,
+    "another nonce than a bound client's is theft" => theft::another_nonce_is_theft,
     "a token of a session that ended or expired is refused, and is no theft" => theft::an_ended_session_is_no_theft,
     "nothing brings an ended session back" => theft::ended_stays_ended,
     "times are those of the store's clock" => expiry::times_are_the_stores,

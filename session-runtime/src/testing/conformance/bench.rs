@@ -16,7 +16,7 @@ use super::{Broken, Scale, random::Random};
 use crate::{
     clock::{Clock, Timestamp},
     handle::SessionHandle,
-    rotation::{Grace, Link},
+    rotation::{Grace, Link, Presented},
     store::{
         Creation, Cursor, DynStore, EndReason, Exchange, Fingerprint, NewRow, Revocation, Rotation, Row,
         Salt, SessionStore,
@@ -302,12 +302,17 @@ pub(super) fn created(creation: Creation) -> Result<Row, Broken> {
     }
 }
 
-/// A presentation of a token of the session, with the right proof.
+/// A presentation of a token of the session, with the right proof and without a nonce.
 pub(super) fn present(row: &Row, link: Link, grace: Grace, by: Fingerprint) -> Exchange {
+    present_with(row, link.into(), grace, by)
+}
+
+/// A presentation of a token of the session, with the right proof.
+pub(super) fn present_with(row: &Row, presented: Presented, grace: Grace, by: Fingerprint) -> Exchange {
     let salt = row.salt;
-    Exchange::new(row.handle, link, grace, [by], move |presented| *presented == salt)
+    Exchange::new(row.handle, presented, grace, [by], move |kept| *kept == salt)
 }
 
 pub(super) const fn link(generation: u32, parent: u32) -> Link {
-    Link { generation, parent }
+    Link { generation, parent, nonce: None }
 }

@@ -104,7 +104,7 @@ impl Answer {
     /// Of a refusal only the decision counts: what row there was, if any, tells nothing.
     fn of(decision: Decision, row: Option<Row>, other_client: bool) -> Self {
         match decision {
-            Decision::Unauthorised(_) => Self::Refused(decision),
+            Decision::Unauthorised(_) | Decision::NonceMissing => Self::Refused(decision),
             _ => Self::Exchanged { decision, row, other_client },
         }
     }
@@ -208,7 +208,7 @@ impl Reference {
         let decision = exchange.step(row.as_mut(), now);
         if let Some(row) = &row {
             self.keep(row.clone());
-            if !matches!(decision, Decision::Unauthorised(_)) {
+            if decision.answer().is_some() {
                 self.end_replaced(row, now);
             }
         }

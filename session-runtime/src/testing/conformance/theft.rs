@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use super::{
     Broken, Verdict,
-    bench::{Bench, LONG, OWNER, PROMPT, STRANGER, link, present},
+    bench::{Bench, LONG, OWNER, PROMPT, STRANGER, link, present, present_with},
 };
 use crate::{
     handle::SessionHandle,
-    rotation::{Decision, Grace, Link, TheftKind, Why},
+    rotation::{Binding, Decision, Grace, Link, NonceHash, Presented, TheftKind, Why},
     store::{Change, Changed, EndReason, Exchange, Rotation, Row},
 };
 
@@ -17,9 +17,9 @@ const MOMENT: Duration = Duration::from_millis(2);
 pub(super) async fn a_wrong_proof_changes_nothing(bench: &Bench) -> Verdict {
     let row = bench.rotated("alice").await?;
     for presented in [row.chain.link(), link(1, 0), link(9, 8), link(2, 7)] {
-        let forged = Exchange::new(row.handle, presented, PROMPT, [OWNER], |_| false);
+        let forged = Exchange::new(row.handle, presented.into(), PROMPT, [OWNER], |_| false);
         expect_refused(&bench.rotate(forged).await?, Why::Unknown)?;
-        let nowhere = Exchange::new(bench.fresh_handle(), presented, PROMPT, [OWNER], |_| true);
+        let nowhere = Exchange::new(bench.fresh_handle(), presented.into(), PROMPT, [OWNER], |_| true);
         let rotation = bench.rotate(nowhere).await?;
         expect_refused(&rotation, Why::Unknown)?;
         ensure!(rotation.row.is_none(), "a session that was never made has the row {:?}", rotation.row);
@@ -77,6 +77,34 @@ pub(super) async fn a_dead_branch_is_theft(bench: &Bench) -> Verdict {
     expect_end(bench, row.handle, meant).await
 }
 
+pub(super) async fn another_nonce_is_theft(bench: &Bench) -> Verdict {
+    let (nonce, other) = (NonceHash([3; 16]), NonceHash([4; 16]));
+    let row = bench.login("alice").await?;
+    let with = |link: Link, nonce| present_with(&row, Presented { link, nonce }, PROMPT, STRANGER);
+    for (generation, parent) in [(1, 0), (2, 1)] {
+        bench.pass(MOMENT).await?;
+        let by_owner = Presented { link: link(generation, parent), nonce: Some(nonce) };
+        let rotation = bench.rotate(present_with(&row, by_owner, Grace::STRICT, OWNER)).await?;
+        let rule = rotation.decision.rule();
+        ensure!(rule == 5, "the token of generation {generation} was answered by rule {rule}, not 5");
+    }
+    let bound = bench.row(row.handle).await?;
+    let binding = Binding { since: 2, nonce, parent_nonce: Some(nonce) };
+    ensure!(
+        bound.chain.binding.as_deref() == Some(&binding),
+        "the session is kept as bound by {:?}",
+        bound.chain
+    );
+    let parent = Link { nonce: Some(nonce), ..link(2, 1) };
+    let none = bench.rotate(with(parent, None)).await?;
+    ensure!(none.decision == Decision::NonceMissing, "without its nonce, the token met {:?}", none.decision);
+    let repeated = bench.rotate(with(parent, Some(nonce))).await?.decision.rule();
+    ensure!(repeated == 13, "a repeated exchange was answered by rule {repeated}, not 13");
+    ensure!(bench.row(row.handle).await? == bound, "an exchange that decided nothing changed the row");
+    let stolen = bench.rotate(with(parent, Some(other))).await?;
+    expect_theft(bench, &bound, &stolen, TheftKind::OtherNonce).await
+}
+
 async fn expect_theft(bench: &Bench, row: &Row, rotation: &Rotation, kind: TheftKind) -> Verdict {
     let Decision::Theft { kind: found, .. } = rotation.decision else {
         return Err(Broken::new(format!("the token was answered with {:?}", rotation.decision)));
@@ -104,8 +132,11 @@ async fn expect_end(bench: &Bench, handle: SessionHandle, meant: EndReason) -> V
 }
 
 fn expect_refused(rotation: &Rotation, why: Why) -> Verdict {
-    let decision = rotation.decision;
-    ensure!(decision == Decision::Unauthorised(why), "the token was answered with {decision:?}, not {why:?}");
+    let decision = &rotation.decision;
+    ensure!(
+        *decision == Decision::Unauthorised(why),
+        "the token was answered with {decision:?}, not {why:?}"
+    );
     Ok(())
 }
 
