@@ -1,12 +1,18 @@
 //! Where sessions are kept: the contract of a store, and the stores that come with the library.
 
+#[cfg(feature = "sqlite")]
+mod columns;
 mod memory;
 mod row;
+#[cfg(feature = "sqlite")]
+mod sqlite;
 
 use std::{future::Future, sync::Arc, time::Duration};
 
 use futures_util::future::BoxFuture;
 
+#[cfg(feature = "sqlite")]
+pub use self::sqlite::{Durability, SqliteStore, SqliteStoreBuilder};
 pub use self::{
     memory::MemoryStore,
     row::{
