@@ -2,7 +2,11 @@
 
 use std::sync::Arc;
 
-use session_runtime::{Clock, MemoryStore, store::SqliteStore, testing::conformance::Conformance};
+use session_runtime::{
+    Clock, MemoryStore,
+    store::{Durability, SqliteStore},
+    testing::conformance::Conformance,
+};
 use tempfile::TempDir;
 
 /// A folder of its own for a database file, and the clock that every process of the test goes by.
@@ -10,16 +14,18 @@ use tempfile::TempDir;
 struct Folder {
     folder: Arc<TempDir>,
     clock: Clock,
+    durability: Durability,
 }
 
 impl Folder {
-    async fn new(clock: Clock) -> Self {
-        Self { folder: Arc::new(TempDir::new().expect("a temporary folder")), clock }
+    async fn new(clock: Clock, durability: Durability) -> Self {
+        Self { folder: Arc::new(TempDir::new().expect("a temporary folder")), clock, durability }
     }
 
     async fn open(self) -> SqliteStore {
         let path = self.folder.path().join("sessions.db");
-        SqliteStore::builder(path).clock(self.clock).open().await.expect("a database file")
+        let builder = SqliteStore::builder(path).clock(self.clock).durability(self.durability);
+        builder.open().await.expect("a database file")
     }
 }
 
@@ -36,10 +42,12 @@ async fn the_memory_store_keeps_every_promise_by_a_clock_that_runs() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sqlite_keeps_every_promise() {
-    Conformance::shared(|| Folder::new(Clock::set_to_now()), Folder::open).run().await;
+    let folder = || Folder::new(Clock::set_to_now(), Durability::Normal);
+    Conformance::shared(folder, Folder::open).run().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn sqlite_keeps_every_promise_by_a_clock_that_runs() {
-    Conformance::shared(|| Folder::new(Clock::system()), Folder::open).histories(1000).run().await;
+    let folder = || Folder::new(Clock::system(), Durability::Full);
+    Conformance::shared(folder, Folder::open).histories(1000).run().await;
 }

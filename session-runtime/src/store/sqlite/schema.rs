@@ -105,6 +105,30 @@ impl Sql {
         })
     }
 
+    /// Every statement that a transaction may run.
+    #[cfg(test)]
+    pub(super) fn texts(&self) -> [&str; 15] {
+        let Self { row, live, insert, keep, look_after, youngest, due, put_off, delete, .. } = self;
+        let Self { mark, set_mark, forget_marks, publish, revocations, forget_revocations, .. } = self;
+        [
+            row,
+            live,
+            insert,
+            keep,
+            look_after,
+            youngest,
+            due,
+            put_off,
+            delete,
+            mark,
+            set_mark,
+            forget_marks,
+            publish,
+            revocations,
+            forget_revocations,
+        ]
+    }
+
     /// Brings the tables up to date, or only looks whether they are.
     pub(super) fn prepare(&self, connection: &mut Connection, migrate: bool) -> Result<(), BoxError> {
         let known = MIGRATIONS.len();

@@ -18,8 +18,8 @@ use crate::{
 
 /// A transaction that holds the write lock, at one time.
 pub(super) struct Step<'a> {
-    connection: &'a Connection,
-    sql: &'a Sql,
+    pub(super) connection: &'a Connection,
+    pub(super) sql: &'a Sql,
     now: Timestamp,
     has_published: Cell<bool>,
 }

@@ -7,7 +7,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use rusqlite::{Connection, ErrorCode, OpenFlags, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, OpenFlags, Transaction, TransactionBehavior};
 use tokio::sync::{oneshot, watch};
 
 use super::{Failure, SqliteStoreBuilder, schema::Sql, steps::Step};
@@ -15,6 +15,9 @@ use crate::{clock::Clock, error::StoreError, store::columns::BoxError};
 
 /// How many operations are committed together at most.
 const LARGEST_GROUP: usize = 512;
+
+/// How often to ask for the lock that another process holds.
+const LOCK_POLL: Duration = Duration::from_millis(1);
 
 /// Hands operations to the thread.
 pub(super) struct Writer {
@@ -32,7 +35,8 @@ impl Writer {
         let run = move || match open(&settings, &sql) {
             Ok(connection) => {
                 let _ = opened.send(Ok(()));
-                Thread { connection, sql, clock: settings.clock, published }.serve(&operations);
+                let SqliteStoreBuilder { clock, busy_timeout: patience, .. } = settings;
+                Thread { connection, sql, clock, patience, published }.serve(&operations);
             }
             Err(error) => drop(opened.send(Err(settings.refused(error)))),
         };
@@ -65,6 +69,8 @@ fn open(settings: &SqliteStoreBuilder, sql: &Sql) -> Result<Connection, BoxError
     use_write_ahead_log(&connection, settings.busy_timeout)?;
     connection.pragma_update(None, "synchronous", settings.durability.pragma())?;
     sql.prepare(&mut connection, settings.migrate)?;
+    // From here on, the only lock to wait for is the writer's, and SQLite would wait for it in ever longer steps.
+    connection.busy_timeout(Duration::ZERO)?;
     Ok(connection)
 }
 
@@ -82,7 +88,7 @@ fn use_write_ahead_log(connection: &Connection, patience: Duration) -> Result<()
                 );
             }
             Err(error) if is_busy(&error) && started.elapsed() < patience => {
-                thread::sleep(Duration::from_millis(5));
+                thread::sleep(LOCK_POLL);
             }
             Err(error) => return Err(error.into()),
         }
@@ -97,11 +103,13 @@ struct Thread {
     connection: Connection,
     sql: Arc<Sql>,
     clock: Clock,
+    /// How long to wait for another process that writes.
+    patience: Duration,
     published: watch::Sender<()>,
 }
 
 impl Thread {
-    fn serve(mut self, operations: &mpsc::Receiver<Box<dyn Operation>>) {
+    fn serve(self, operations: &mpsc::Receiver<Box<dyn Operation>>) {
         while let Ok(first) = operations.recv() {
             let mut group = vec![first];
             group.extend(operations.try_iter().take(LARGEST_GROUP - 1));
@@ -120,8 +128,8 @@ impl Thread {
     }
 
     /// Carries a group out in one transaction. Returns whether it published revocations.
-    fn commit(&mut self, group: &mut [Box<dyn Operation>]) -> Result<bool, Failure> {
-        let transaction = self.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    fn commit(&self, group: &mut [Box<dyn Operation>]) -> Result<bool, Failure> {
+        let transaction = begin(&self.connection, self.patience)?;
         let mut has_published = false;
         for operation in group {
             let step = Step::new(&transaction, &self.sql, self.clock.now());
@@ -136,6 +144,17 @@ impl Thread {
         }
         transaction.commit()?;
         Ok(has_published)
+    }
+}
+
+/// Begins a transaction that writes, when no other process has one.
+fn begin(connection: &Connection, patience: Duration) -> rusqlite::Result<Transaction<'_>> {
+    let started = Instant::now();
+    loop {
+        match Transaction::new_unchecked(connection, TransactionBehavior::Immediate) {
+            Err(error) if is_busy(&error) && started.elapsed() < patience => thread::sleep(LOCK_POLL),
+            begun => return begun,
+        }
     }
 }
 

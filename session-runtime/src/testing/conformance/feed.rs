@@ -124,7 +124,12 @@ pub(super) async fn a_follower_misses_nothing(bench: &Bench) -> Verdict {
     let mut enders = Vec::new();
     for (number, handle) in handles.iter().copied().enumerate() {
         let node = nodes[number % nodes.len()].clone();
-        enders.push(tokio::spawn(async move { node.revoke(handle, EndReason::Revoked).await }));
+        // Spread out, so that the follower reads while others publish.
+        let pause = Duration::from_millis(number as u64 % 16);
+        enders.push(tokio::spawn(async move {
+            sleep(pause).await;
+            node.revoke(handle, EndReason::Revoked).await
+        }));
     }
     for ender in enders {
         ender.await.map_err(|_| Broken::new("the store panicked"))??;

@@ -224,13 +224,14 @@ impl History {
 
     /// Whether plain rows come to the same, at some time between before and after.
     async fn compare(&mut self, bench: &Bench, seen: Seen) -> Verdict {
-        self.log.push(format!("{:?} at {:?} → {:?}", seen.step, seen.before, seen.answer));
+        self.log.push(format!("{:?}: {} → {}", seen.before, seen.step, seen.answer));
         let mut disagreement = None;
         for now in self.times(&seen) {
             let mut trial = self.reference.clone();
             let answer = trial.carry_out(&seen.step, seen.before, now);
             if !answer.agrees(&seen.answer) {
-                disagreement = Some(format!("it should have answered {answer:?}"));
+                disagreement =
+                    Some(format!("answered was {:?}, and should have been {answer:?}", seen.answer));
                 continue;
             }
             match self.settle(bench, &mut trial, &seen).await? {

@@ -231,11 +231,11 @@ pub(super) async fn a_session_ends_once(bench: &Bench) -> Verdict {
     for _ in 0..(bench.scale.parallel / 20).max(4) {
         rows.push(bench.rotated("alice").await?);
     }
-    // Each session is logged out, stolen, confirmed, changed and refreshed, all at once.
+    // Each session is logged out, stolen, confirmed, changed and refreshed, all at once, and each begins with another of these.
     let end = |node: Node, number: usize| {
         let row = rows[number / 5].clone();
         async move {
-            match number % 5 {
+            match (number + number / 5) % 5 {
                 0 => drop(node.revoke(row.handle, EndReason::Logout).await?),
                 1 => drop(node.rotate(present(&row, link(2, 7), PROMPT, OWNER)).await?),
                 2 => node.confirm(vec![(row.handle, 2)]).await?,

@@ -1,6 +1,6 @@
 //! What a store should do, done on plain rows by the functions that every store is to agree with.
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 use super::bench::Node;
 use crate::{
@@ -96,6 +96,36 @@ impl Step {
             | Self::Update(handle, ..)
             | Self::Revoke(handle, _) => Some(*handle),
             Self::RevokeAll(_) | Self::List => None,
+        }
+    }
+}
+
+/// A step as the log of a history tells of it.
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Create(NewRow {
+                handle, idle_lifetime, absolute_lifetime, grace, replaces, limit, ..
+            }) => write!(
+                f,
+                "Create {handle}, {idle_lifetime:?}, {absolute_lifetime:?}, {grace:?}, replaces {replaces:?}, {limit:?}"
+            ),
+            other => write!(f, "{other:?}"),
+        }
+    }
+}
+
+/// An answer as the log of a history tells of it: where it has a row, with what matters of it.
+impl fmt::Display for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Created(row) => write!(f, "created at {:?}", row.created_at),
+            Self::Exchanged { decision, .. } => write!(f, "{decision:?}"),
+            Self::Read(Some(row)) => write!(f, "{:?}, ended {:?}", row.chain, row.ended),
+            Self::Done(row) => write!(f, "done, version {}", row.version),
+            Self::Conflict(row) => write!(f, "conflict with version {}", row.version),
+            Self::Listed(rows) => f.debug_list().entries(rows.iter().map(|row| row.handle)).finish(),
+            other => write!(f, "{other:?}"),
         }
     }
 }
