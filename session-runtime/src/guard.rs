@@ -45,7 +45,7 @@ use crate::{
     clock::Timestamp,
     engine::{Client, Engine},
     error::{SessionError, StoreError},
-    exchange::{Refreshed, Refusal},
+    exchange::{Presentation, Refreshed, Refusal},
     handle::SessionHandle,
     revocation::Standing,
     route::{
@@ -55,7 +55,7 @@ use crate::{
     session::{Accepted, Login, Session},
     sessions::Sessions,
     store::{EndReason, Fingerprint, Origin, Row},
-    token::{Opened, derived},
+    token::derived,
     transport::{
         Transport,
         csrf::{self, Verdict},
@@ -339,7 +339,8 @@ async fn exchange(
         Err((transport, refusal)) => return refused_in_full(transport, refusal),
     };
     let by = fingerprints(engine, &parts.headers);
-    let (exchanged, instead) = exchange_watched(sessions, found.token, by, on_theft).await;
+    let presented = Presentation { token: found.token, nonce: found.nonce, by };
+    let (exchanged, instead) = exchange_watched(sessions, presented, on_theft).await;
     match exchanged {
         Ok(refreshed) => {
             let tokens = refreshed.tokens.clone();
@@ -365,14 +366,13 @@ async fn exchange(
 /// Both go on when nobody waits for them any more, so that a thief who hangs up does not silence the alarm.
 async fn exchange_watched(
     sessions: &Sessions,
-    token: Opened,
-    by: Arc<[Fingerprint]>,
+    presented: Presentation,
     on_theft: Option<TheftHook>,
 ) -> (Result<Arc<Refreshed>, Refusal>, Option<Response>) {
-    let Some(on_theft) = on_theft else { return (sessions.exchange(token, by).await, None) };
+    let Some(on_theft) = on_theft else { return (sessions.exchange(presented).await, None) };
     let sessions = sessions.clone();
     let watch = tokio::spawn(async move {
-        let exchanged = sessions.exchange(token, by).await;
+        let exchanged = sessions.exchange(presented).await;
         let Err(Refusal { error: SessionError::TokenTheft { user_id, session_handle, kind }, .. }) =
             &exchanged
         else {

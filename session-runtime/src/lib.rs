@@ -113,7 +113,7 @@ extern crate self as session_runtime;
 pub use claims::{Claim, ClaimFailure, ClaimRequest, ClaimSet, Requirement, all, any, not};
 pub use clock::{Clock, Timestamp};
 pub use config::{BuildError, SessionsBuilder, WhenBehind};
-pub use error::{SessionError, StoreError};
+pub use error::{NonceProblem, SessionError, StoreError};
 pub use event::{Event, EventKind, Events};
 pub use guard::{
     RefusalAnswer, RefusedRequest, RequirementAnswer, RequirementFailure, SessionArgument, Theft, TheftAnswer,

@@ -19,16 +19,59 @@
 //! | 8 | `p = q`, `r` unused, until G after the rotation | [`Replay`] | a lost answer or a second tab: the same successor again |
 //! | 9 | `p = q`, `r` unused, until 3G after the rotation | [`Quiet`] | `r` may be arriving: neither repeat nor replace it |
 //! | 10 | `p = q`, `r` unused, later | [`Reissue`] | the answer was lost; its token is dead from now on |
-//! | 11 | any other `p < r` | [`Theft`] | superseded twice, or of a dead branch |
+//! | 11 | any other `p < r`; `p = q`, another parent | [`Theft`] | superseded twice, or of a dead branch |
 //!
 //! Every "until" includes its last millisecond. What this rests on: no message of an honest client outlives G, and the
 //! client keeps a token that it has used or sent. Then an honest client never meets [`Theft`], and the holder of a
-//! copied token can't take turns with the owner. Detection rests also on the store: where it lost a write, two branches
-//! may reach one generation, and the row tells its current token from that one's twin, but not its parent.
+//! copied token can't take turns with the owner. A store that loses its last writes, less than 3G of them, changes neither: two
+//! branches may reach one generation then, and the row tells its current token, and its parent, from the twin on the other
+//! branch by who their parents are.
+//!
+//! # Bound clients
+//!
+//! What the table can't do is tell a client that repeats itself from a thief who acts within G of it. A client that can keep a
+//! little state makes the difference: with each refresh it sends a random *nonce* of its own, in the header
+//! `st-nonce: <generation>.<nonce>`. The first exchange with a nonce binds the session. From then on a copied token is of no use
+//! without the nonces, and no answer has to arrive within G.
+//!
+//! The chain keeps a hash of the nonce that came with the exchange that made the current generation, and of the one before.
+//! Tokens of the generation that the first such exchange made, and later, are *bound*. Of a bound token:
+//!
+//! | # | when | decision | because |
+//! |---|---|---|---|
+//! | 12 | it comes without a nonce | [`NonceMissing`] | the client can't show that it is the one |
+//! | | `p > r`, `p = r` | rules 2 to 5 | |
+//! | 13 | `p = q`, the nonce that made `r` | [`Replay`] | the same client, however late |
+//! | 14 | `p = q`, another nonce | [`Theft`] | two clients have one token |
+//! | 15 | `p` the parent of `q`, the nonce that made `q` | [`Replay`] | the same client, later still |
+//! | 11 | any other `p < r` | [`Theft`] | |
+//!
+//! - Only [`Rotate`] and [`Reissue`] bind; a [`Keep`] never does, so that nobody binds a token that another holds.
+//! - Older tokens follow rules 6 to 11, with one difference: without a nonce they are answered [`Quiet`] where rule 8 says
+//!   [`Replay`], because a bound successor would be of no use. A [`Reissue`] for an older token without a nonce unbinds. So a thief
+//!   who binds a session first is found by its owner, who sends no nonces, as any other.
+//! - Refresh tokens carry the hash of the nonce that made them, so that [`RollForward`] restores it.
+//!
+//! What the client has to keep to:
+//!
+//! - A nonce is 22 to 64 characters of `A`–`Z`, `a`–`z`, `0`–`9`, `-` and `_`: at least 128 bits from a cryptographic generator,
+//!   in base64url. It has one nonce for each generation of each session, and sends it with every refresh of that generation,
+//!   from whatever tab.
+//! - It writes the nonce durably *before* the request. It keeps the nonces of the latest three generations, because an answer that
+//!   is late may set it back to an older token.
+//! - The generation stands before the nonce in decimal. It is the claim `generation` of the access token, `up.generation` in the
+//!   front token. If the refresh token that arrives is of another generation, the answer is 409 and nothing has changed; another
+//!   tab has refreshed meanwhile, and the client reads its state again.
+//! - Every message that carries a bound token of generation g is through before generation g + 2 is made. Nothing else is
+//!   assumed of delays, as long as all tabs send nonces; where only some do, the premise of G stands.
+//!
+//! Hazard: a client that loses its nonces but keeps its refresh token, and repeats an exchange with a new nonce, looks like a
+//! thief. Store both in the same place or the nonces in the safer one.
 //!
 //! RFC 9700, section 4.14.2, asks for rotation and reuse detection; the tolerance of rules 4 and 6 to 10 is what keeps
 //! them from logging honest users out.
 //!
+//! [`NonceMissing`]: Decision::NonceMissing
 //! [`Unauthorised`]: Decision::Unauthorised
 //! [`RollForward`]: Decision::RollForward
 //! [`Theft`]: Decision::Theft
@@ -726,6 +769,183 @@ mod tests {
         assert_theft(decided(unused(3, 2), link(1, 0), ROTATED), TheftKind::Fork, 11);
         assert_theft(decided(unused(3, 1), link(2, 1), ROTATED), TheftKind::Fork, 11);
         assert_theft(decided(used(1, 0), link(0, 0), ROTATED), TheftKind::Fork, 11);
+    }
+
+    const OLDEST: NonceHash = NonceHash([1; 16]);
+    const PREVIOUS: NonceHash = NonceHash([2; 16]);
+    const LATEST: NonceHash = NonceHash([3; 16]);
+    const OTHER: NonceHash = NonceHash([9; 16]);
+
+    /// Generation 5 of 4 of 3, bound since 3: made with the latest nonce, and generation 4 with the previous one.
+    fn bound() -> Chain {
+        let binding = Binding { since: 3, nonce: LATEST, parent_nonce: Some(PREVIOUS) };
+        Chain { grandparent: 3, binding: Some(Box::new(binding)), ..unused(5, 4) }
+    }
+
+    /// Generation 2 of 1, which the first exchange with a nonce has just made.
+    fn just_bound() -> Chain {
+        let binding = Binding { since: 2, nonce: LATEST, parent_nonce: None };
+        Chain { binding: Some(Box::new(binding)), ..unused(2, 1) }
+    }
+
+    fn with(nonce: NonceHash, generation: u32, parent: u32) -> Presented {
+        Presented { link: link(generation, parent), nonce: Some(nonce) }
+    }
+
+    fn decided_with(chain: &Chain, presented: impl Into<Presented>, now: u64) -> Decision {
+        decide(Some(&row(chain.clone())), presented.into(), at(now), Grace::default())
+    }
+
+    fn binding_of(decision: &Decision) -> Option<Binding> {
+        decision.chain().expect("the chain is written").binding.as_deref().copied()
+    }
+
+    #[test]
+    fn rule_11_tells_the_parent_from_its_twin_on_another_branch() {
+        let chain = Chain { grandparent: 2, ..unused(4, 3) };
+        assert_eq!(decided(chain.clone(), link(3, 2), ROTATED).rule(), 8);
+        assert_theft(decided(chain.clone(), link(3, 1), ROTATED), TheftKind::Fork, 11);
+        let unknown = Chain { grandparent: 0, ..chain };
+        assert_eq!(decided(unknown, link(3, 1), ROTATED).rule(), 8);
+    }
+
+    #[test]
+    fn rule_2_restores_the_parents_parent_from_the_row() {
+        let row = Chain { grandparent: 1, ..unused(3, 2) };
+        let grandparent = |token| decided(row.clone(), token, ROTATED).chain().map(|chain| chain.grandparent);
+        assert_eq!(grandparent(link(4, 3)), Some(2), "the lost write was a rotation");
+        assert_eq!(grandparent(link(4, 2)), Some(1), "the lost write was a reissue");
+        assert_eq!(grandparent(link(6, 5)), Some(0), "more was lost than the row can tell");
+    }
+
+    #[test]
+    fn rule_2_restores_the_binding_from_the_token() {
+        let token = |parent| Link { nonce: Some(OTHER), ..link(6, parent) };
+        let present = |parent| Presented { link: token(parent), nonce: Some(OLDEST) };
+        let restored = |chain: &Chain, parent| binding_of(&decided_with(chain, present(parent), ROTATED));
+        let rotated = Binding { since: 3, nonce: OTHER, parent_nonce: Some(LATEST) };
+        assert_eq!(restored(&bound(), 5), Some(rotated));
+        let reissued = Binding { parent_nonce: Some(PREVIOUS), ..rotated };
+        assert_eq!(restored(&bound(), 4), Some(reissued));
+        let first = Binding { since: 6, nonce: OTHER, parent_nonce: None };
+        assert_eq!(restored(&unused(5, 4), 5), Some(first), "the lost write was the one that bound");
+        let decision = decided_with(&bound(), link(6, 5), ROTATED);
+        assert_eq!(
+            (decision.rule(), binding_of(&decision)),
+            (2, None),
+            "the lost write was the one that unbound"
+        );
+    }
+
+    #[test]
+    fn rule_12_refuses_bound_tokens_without_a_nonce_and_changes_nothing() {
+        let unknown_yet = Link { nonce: Some(OTHER), ..link(6, 5) };
+        for presented in [unknown_yet, link(5, 4), link(5, 3), link(4, 3), link(4, 1), link(3, 2)] {
+            for now in [ROTATED, ROTATED + 10 * G] {
+                let decision = decided_with(&bound(), presented, now);
+                assert_eq!(decision, Decision::NonceMissing);
+                assert_eq!((decision.rule(), decision.chain(), decision.answer()), (12, None, None));
+            }
+        }
+    }
+
+    #[test]
+    fn rule_13_gives_the_same_client_the_same_successor_after_any_delay() {
+        let used = bound().used(at(USED));
+        for chain in [bound(), used] {
+            for now in [ROTATED, USED + G + 1, USED + 1_000_000 * G] {
+                let decision = decided_with(&chain, with(LATEST, 4, 3), now);
+                assert_eq!(decision, Decision::Replay { chain: chain.clone(), rule: 13 });
+                assert_eq!((decision.rule(), decision.chain()), (13, None));
+                assert_answer(decision, Some(chain.link()), Access::Usual { generation: 5 });
+            }
+        }
+    }
+
+    #[test]
+    fn rule_14_finds_another_client_at_once() {
+        for nonce in [OTHER, PREVIOUS] {
+            for now in [ROTATED, ROTATED + 10 * G] {
+                assert_theft(decided_with(&bound(), with(nonce, 4, 3), now), TheftKind::OtherNonce, 14);
+            }
+        }
+    }
+
+    #[test]
+    fn rule_15_recognises_the_client_one_exchange_further_back() {
+        let decision = decided_with(&bound(), with(PREVIOUS, 3, 2), USED + 10 * G);
+        assert_eq!(decision, Decision::Replay { chain: bound(), rule: 15 });
+        for nonce in [LATEST, OTHER] {
+            assert_theft(decided_with(&bound(), with(nonce, 3, 2), ROTATED), TheftKind::Fork, 11);
+        }
+        let forgotten = Binding { parent_nonce: None, ..*bound().binding.unwrap() };
+        let chain = Chain { binding: Some(Box::new(forgotten)), ..bound() };
+        assert_theft(decided_with(&chain, with(PREVIOUS, 3, 2), ROTATED), TheftKind::Fork, 11);
+    }
+
+    #[test]
+    fn rule_11_takes_bound_tokens_that_are_older_still_for_theft() {
+        let binding = Binding { since: 1, nonce: LATEST, parent_nonce: Some(PREVIOUS) };
+        let chain = Chain { binding: Some(Box::new(binding)), ..bound() };
+        for nonce in [OLDEST, PREVIOUS, LATEST] {
+            assert_theft(decided_with(&chain, with(nonce, 2, 1), ROTATED), TheftKind::Fork, 11);
+            assert_theft(decided_with(&chain, with(nonce, 4, 2), ROTATED), TheftKind::Fork, 11);
+        }
+    }
+
+    #[test]
+    fn rules_3_to_5_hold_for_bound_tokens() {
+        assert_theft(decided_with(&bound(), with(OTHER, 5, 3), ROTATED), TheftKind::Fork, 3);
+        assert_eq!(decided_with(&bound(), with(OTHER, 5, 4), ROTATED + 3 * G).rule(), 4);
+        let rotated = decided_with(&bound(), with(OTHER, 5, 4), ROTATED + 3 * G + 1);
+        let shifted = Binding { since: 3, nonce: OTHER, parent_nonce: Some(LATEST) };
+        assert_eq!((rotated.rule(), binding_of(&rotated)), (5, Some(shifted)));
+        let chain = rotated.chain().unwrap();
+        assert_eq!((chain.generation, chain.parent, chain.grandparent), (6, 5, 4));
+        assert_eq!(chain.link(), Link { nonce: Some(OTHER), ..link(6, 5) });
+    }
+
+    #[test]
+    fn the_first_exchange_with_a_nonce_binds_what_it_makes_and_a_keep_binds_nothing() {
+        let kept = decided_with(&unused(2, 1), with(LATEST, 2, 1), ROTATED);
+        assert_eq!((kept.rule(), binding_of(&kept)), (4, None));
+        let late = ROTATED + 3 * G + 1;
+        let rotated = decided_with(&unused(2, 1), with(LATEST, 2, 1), late);
+        let first = Binding { since: 3, nonce: LATEST, parent_nonce: None };
+        assert_eq!((rotated.rule(), binding_of(&rotated)), (5, Some(first)));
+        let reissued = decided_with(&unused(2, 1), with(LATEST, 1, 0), late);
+        assert_eq!((reissued.rule(), binding_of(&reissued)), (10, Some(first)));
+    }
+
+    #[test]
+    fn older_tokens_follow_the_usual_rules_but_are_given_no_bound_successor_without_a_nonce() {
+        let older =
+            |nonce, now| decided_with(&just_bound(), Presented { link: link(1, 0), nonce }, now).rule();
+        for now in [ROTATED, ROTATED + G] {
+            assert_eq!((older(Some(LATEST), now), older(None, now)), (8, 9));
+        }
+        for nonce in [Some(LATEST), Some(OTHER), None] {
+            assert_eq!((older(nonce, ROTATED + G + 1), older(nonce, ROTATED + 3 * G)), (9, 9));
+            assert_eq!(older(nonce, ROTATED + 3 * G + 1), 10);
+        }
+        let used = just_bound().used(at(USED));
+        assert_eq!(decided_with(&used, link(1, 0), USED + G).rule(), 6);
+        assert_theft(decided_with(&used, link(1, 0), USED + G + 1), TheftKind::Superseded, 7);
+        assert_theft(decided_with(&used, with(LATEST, 1, 0), USED + G + 1), TheftKind::Superseded, 7);
+    }
+
+    #[test]
+    fn an_older_token_without_a_nonce_unbinds_and_kills_the_bound_branch() {
+        let unbound = decided_with(&just_bound(), link(1, 0), ROTATED + 3 * G + 1);
+        assert_eq!((unbound.rule(), binding_of(&unbound)), (10, None));
+        let chain = unbound.chain().unwrap();
+        assert_eq!(chain.link(), link(3, 1));
+        for presented in [with(LATEST, 2, 1), link(2, 1).into()] {
+            assert_theft(decided_with(chain, presented, ROTATED + 4 * G), TheftKind::Fork, 11);
+        }
+        let rebound = decided_with(&just_bound(), with(OTHER, 1, 0), ROTATED + 3 * G + 1);
+        let again = Binding { since: 2, nonce: OTHER, parent_nonce: None };
+        assert_eq!(binding_of(&rebound), Some(again));
     }
 
     #[test]

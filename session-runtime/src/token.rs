@@ -16,6 +16,7 @@ mod base64url;
 pub mod derived;
 pub mod key_ring;
 pub mod keys;
+pub(crate) mod nonce;
 pub mod refresh;
 mod signing;
 #[cfg(test)]

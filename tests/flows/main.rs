@@ -7,6 +7,7 @@ mod client;
 mod store;
 mod world;
 
+mod bound;
 mod faults;
 mod guarding;
 mod hostile;
