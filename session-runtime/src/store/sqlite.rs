@@ -39,7 +39,7 @@ use crate::{
 /// Keeps sessions in a SQLite database file: feature `sqlite`. They outlive the process.
 ///
 /// The file may hold the application's own tables too, and several processes of one machine may share it: a session that one of
-/// them ends is ended in the others within [20 ms](Self::POLL), in the same process at once. It must lie on a local disk, because
+/// them ends is ended in the others within about 20 ms, [`POLL`](Self::POLL) and a little, in the same process at once. It must lie on a local disk, because
 /// SQLite's write-ahead log needs memory that the processes share.
 ///
 /// ```
@@ -93,7 +93,7 @@ struct Inner {
 
 impl SqliteStore {
     /// How often the feed looks for ends that other processes published, while somebody waits for them.
-    pub const POLL: Duration = Duration::from_millis(20);
+    pub const POLL: Duration = Duration::from_millis(15);
 
     /// Opens the database file, which is made if it is not there, with default settings.
     ///
