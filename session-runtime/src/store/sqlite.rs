@@ -39,8 +39,8 @@ use crate::{
 /// Keeps sessions in a SQLite database file: feature `sqlite`. They outlive the process.
 ///
 /// The file may hold the application's own tables too, and several processes of one machine may share it: a session that one of
-/// them ends is ended in the others within about 20 ms, [`POLL`](Self::POLL) and a little, in the same process at once. It must lie on a local disk, because
-/// SQLite's write-ahead log needs memory that the processes share.
+/// them ends is ended in the others within about 20 ms, [`POLL`](Self::POLL) and a little, in the same process at once. It must
+/// lie on a local disk, because SQLite's write-ahead log needs memory that the processes share.
 ///
 /// ```
 /// use session_runtime::store::SqliteStore;
