@@ -194,6 +194,10 @@
 //! # }
 //! ```
 //!
+//! # Stores of your own
+//!
+//! [`conformance`] is the kit that every store must pass.
+//!
 //! # Header mode
 //!
 //! ```
@@ -206,6 +210,8 @@
 //! app.get("/getHomeFeed").await.assert_ok();
 //! # }
 //! ```
+
+pub mod conformance;
 
 mod client;
 mod jar;
