@@ -310,8 +310,9 @@ pub use session_macros::requirement;
 /// ```
 ///
 /// The session is made when the handler has answered below 400, and the response then carries its tokens, by cookie or by header
-/// as the client asks in `st-auth-mode`. If the store fails, the answer is 503 instead. The session that the request carried
-/// is replaced, but ends only when the new one is first used, so that a login whose answer is lost logs nobody out.
+/// as the client asks in `st-auth-mode`. If the store fails, the answer is 503 instead; if the user has as many sessions as
+/// [allowed](SessionsBuilder::max_sessions_per_user), and more are refused, it is 409. The session that the request carried is
+/// replaced, but ends only when the new one is first used, so that a login whose answer is lost logs nobody out.
 ///
 /// A login that another site's page caused is refused with 403 `cross-site request refused`, for its victim would go on in the
 /// attacker's account.
@@ -338,8 +339,13 @@ pub use session_macros::login_endpoint;
 /// [`Session`], or `Result<Session, SessionError>` to answer refusals and theft itself; none is fine. A further argument that
 /// rejects the request, such as a body that does not parse, keeps the tokens from the client until it tries again.
 ///
-/// The function named by `on_theft` is async, takes a [`Theft`] and returns `()`, or a response to answer with: see
-/// [`TheftAnswer`]. It is called by the request that found the theft. Thefts found otherwise, on other nodes too, are told by
+/// A refresh token that is none, has expired or belongs to a session that has ended is refused with 401 `unauthorised`, a stolen
+/// one with 401 `token theft detected`; either has the client forget its tokens, unless a newer login has given it others. Without
+/// a token it is 401 too, and nothing is forgotten. A refresh that another site's page caused is refused with 403, and a store
+/// that fails with 503; both leave the tokens as they are.
+///
+/// The function named by `on_theft`, by default none, is async, takes a [`Theft`] and returns `()`, or a response to answer
+/// with: see [`TheftAnswer`]. It is called by the request that found the theft. Thefts found otherwise, on other nodes too, are told by
 /// [`Sessions::events`].
 pub use session_macros::refresh_endpoint;
 
@@ -408,6 +414,8 @@ pub use session_macros::public;
 /// - when the router's state holds no [`Sessions`], or can't give the state of an included table.
 ///
 /// [`guide::compile_errors`] shows the error of each.
+///
+/// An entry, a group or an included table may carry `#[cfg(…)]`; other attributes belong to the handler.
 ///
 /// [`Routes::router`] makes an axum router of it. It may be merged with others. If it is nested, the table does not know the path at
 /// which it is reached, and the first login or refresh fails with 500 and says so: write the prefix into the table.
