@@ -1,31 +1,39 @@
 // What binds this client: a random nonce for each generation of the refresh token, sent with every refresh in the header
-// `st-nonce: <generation>.<nonce>`. It is on disk before the request leaves, shared by all tabs, and kept until a token of a later
-// generation has arrived; so a lost answer can be asked for again after any delay, and a copied token alone is not enough.
+// `st-nonce: <generation>.<nonce>`. It is on disk before the request leaves, shared by all tabs, and kept for three generations; so
+// a lost answer can be asked for again after any delay, and a copied token alone is not enough.
+
+const KEPT_GENERATIONS = 3;
 
 /** The value of `st-nonce` for the next refresh; `null` where there is no session. */
 export async function nonceHeader() {
-  const record = await update((nonces, generation) => {
-    nonces[generation] ??= randomNonce();
+  const record = await update((record, seen) => {
+    // Scripts can't see the refresh token. It is of the generation of the access token, or, where a late tab was answered last, of
+    // the newest one. The server refuses the wrong one (409) and changes nothing: then it is the other's turn.
+    record.sent = [seen, record.newest].find((generation) => generation !== record.sent) ?? seen;
+    record.nonces[record.sent] ??= randomNonce();
   });
-  return record && `${record.generation}.${record.nonces[record.generation]}`;
+  return record && `${record.sent}.${record.nonces[record.sent]}`;
 }
 
-/** To be called after each refresh: drops the nonces of generations that are past. */
-export const noteGeneration = () => update(() => {});
+/** To be called after each refresh that succeeded. */
+export const noteRefresh = () => update((record) => {
+  record.sent = null;
+});
 
 /** Changes this session's record in one transaction, which is on disk when the promise is kept. */
 async function update(change) {
-  const seen = frontToken();
-  if (!seen) return null;
+  const payload = accessTokenPayload();
+  if (!payload) return null;
+  const { sessionHandle: session, generation } = payload;
   const database = await open();
   const transaction = database.transaction("clients", "readwrite", { durability: "strict" });
   const clients = transaction.objectStore("clients");
-  const known = (await settled(clients.get(seen.sessionHandle))) ?? { generation: 0, nonces: {} };
-  // A short access token, which a late tab is given, names the generation before the one that the browser holds.
-  const generation = Math.max(known.generation, seen.generation);
-  const nonces = Object.fromEntries(Object.entries(known.nonces).filter(([of]) => Number(of) >= generation));
-  change(nonces, generation);
-  const record = { session: seen.sessionHandle, generation, nonces };
+  const record = (await settled(clients.get(session))) ?? { session, newest: 0, sent: null, nonces: {} };
+  record.newest = Math.max(record.newest, generation);
+  for (const old of Object.keys(record.nonces)) {
+    if (Number(old) <= record.newest - KEPT_GENERATIONS) delete record.nonces[old];
+  }
+  change(record, generation);
   clients.clear();
   clients.put(record);
   await new Promise((resolve, reject) => {
@@ -37,7 +45,7 @@ async function update(change) {
 }
 
 /** The payload of the access token, as the server tells it to scripts. */
-function frontToken() {
+function accessTokenPayload() {
   const cookie = document.cookie.split("; ").find((pair) => pair.startsWith("sFrontToken="));
   return cookie ? JSON.parse(atob(decodeURIComponent(cookie.slice("sFrontToken=".length)))).up : null;
 }

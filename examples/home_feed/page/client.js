@@ -1,7 +1,7 @@
 // The page as a client of the server: the official SDK, told the paths of this server.
 
 import SuperTokens from "./vendor/supertokens-website.js";
-import { nonceHeader, noteGeneration } from "./bound.js";
+import { nonceHeader, noteRefresh } from "./bound.js";
 
 const PATHS = { REFRESH_SESSION: "/refresh", SIGN_OUT: "/logout" };
 
@@ -35,7 +35,7 @@ export function start(onEvent) {
       return { url: location.origin + PATHS[action], requestInit: { ...requestInit, headers } };
     },
     postAPIHook: async ({ action }) => {
-      if (action === "REFRESH_SESSION" && isBound()) await noteGeneration();
+      if (action === "REFRESH_SESSION" && isBound()) await noteRefresh();
     },
     onHandleEvent: onEvent,
   });

@@ -12,11 +12,16 @@ const RULES = {
   9: ["Quiet", "The same, within 3G: the successor may still be arriving, so it is neither repeated nor replaced. A short access token."],
   10: ["Reissue", "The same, later: the answer is lost for good. A new successor; the lost one is dead."],
   11: ["Theft", "A token superseded twice, or of a dead branch. The session ends."],
+  12: ["NonceMissing", "A bound client's token, without a nonce: refused, and nothing changes."],
+  13: ["Replay", "A bound client's predecessor, with the nonce of its exchange: the same client, however late. The same successor again."],
+  14: ["Theft", "A bound client's predecessor, with another nonce: two clients have one token. The session ends."],
+  15: ["Replay", "As 13, one step further back."],
 };
 
 const THEFTS = {
   superseded: "Theft, by rule 7: a refresh token was presented long after its successor came into use. Two clients hold tokens of one session. Both are out.",
   fork: "Theft, by rule 3 or 11: a refresh token outside the chain was presented. Two clients hold tokens of one session. Both are out.",
+  otherNonce: "Theft, by rule 14: a bound client's refresh token came with another nonce. Two clients hold tokens of one session. Both are out.",
   deadBranch: "Theft: an access token of a dead branch was used. Both are out.",
 };
 
