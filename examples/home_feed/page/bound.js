@@ -2,8 +2,6 @@
 // `st-nonce: <generation>.<nonce>`. It is on disk before the request leaves, shared by all tabs, and kept for three generations; so
 // a lost answer can be asked for again after any delay, and a copied token alone is not enough.
 
-const KEPT_GENERATIONS = 3;
-
 /** The value of `st-nonce` for the next refresh; `null` where there is no session. */
 export async function nonceHeader() {
   const record = await update((record, seen) => {
@@ -16,9 +14,7 @@ export async function nonceHeader() {
 }
 
 /** To be called after each refresh that succeeded. */
-export const noteRefresh = () => update((record) => {
-  record.sent = null;
-});
+export const noteRefresh = () => update((record) => { record.sent = null; });
 
 /** Changes this session's record in one transaction, which is on disk when the promise is kept. */
 async function update(change) {
@@ -30,16 +26,11 @@ async function update(change) {
   const clients = transaction.objectStore("clients");
   const record = (await settled(clients.get(session))) ?? { session, newest: 0, sent: null, nonces: {} };
   record.newest = Math.max(record.newest, generation);
-  for (const old of Object.keys(record.nonces)) {
-    if (Number(old) <= record.newest - KEPT_GENERATIONS) delete record.nonces[old];
-  }
+  for (const old in record.nonces) if (old <= record.newest - 3) delete record.nonces[old];
   change(record, generation);
   clients.clear();
   clients.put(record);
-  await new Promise((resolve, reject) => {
-    transaction.oncomplete = resolve;
-    transaction.onabort = () => reject(transaction.error);
-  });
+  await new Promise((resolve, reject) => Object.assign(transaction, { oncomplete: resolve, onabort: reject }));
   database.close();
   return record;
 }

@@ -22,6 +22,9 @@ function ending({ decision }, loggedIn) {
 function thiefHint(story, now, grace) {
   const copy = story.newest("thief", "refresh");
   if (!copy) return null;
+  if (story.requests.some((request) => request.reason === "nonce_required")) {
+    return "the thief's copy is worth nothing without the nonces that your browser keeps. Go on as you like.";
+  }
   const stolenAt = story.notes.find((note) => note.kind === "stolen").at;
   const last = story.requests.filter((request) => request.path === "/refresh" && request.at > stolenAt && exchanged(request)).at(-1);
   if (!last) {

@@ -48,6 +48,7 @@ function note(note) {
     if (note.kind === "decision" && note.session !== story.session) listDevices();
     return;
   }
+  $("log-section").hidden = false;
   log.append($("log"), note, story.begin);
   if (note.kind === "decision") verdict(note);
   if (note.lost) page.armed = false;
@@ -70,7 +71,7 @@ function show() {
   $("session").hidden = !loggedIn;
   $("devices-section").hidden = !loggedIn;
   if (!story?.notes.length) return;
-  for (const id of ["drawing", "table", "log-section"]) $(id).hidden = false;
+  for (const id of ["drawing", "table"]) $(id).hidden = false;
   timeline.draw(story, hello.accessLifetime);
   fill($("tokens"), story, serverNow());
   $("thief-refresh").disabled = !story.hasThief;
