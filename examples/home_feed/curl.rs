@@ -14,6 +14,7 @@ pub(crate) fn greeting(address: SocketAddr, secure: bool, options: &Options) -> 
     let past_grace = seconds(options.grace) + 1;
     format!(
         r#"home_feed listens on {base}
+open it in a browser to see each token live and die, or try the lines below
 cookies are Secure: {secure}
 accounts: alice, bob (an admin); password: demo
 an access token lives {access}; --access-lifetime 2s --grace 1s makes the wait below short

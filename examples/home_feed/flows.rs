@@ -1,19 +1,23 @@
 //! The life of a session in the example, on a set clock: no server, no sockets, no waiting.
 
 mod accounts;
+mod events;
 mod handlers;
+mod journal;
+mod lab;
+mod page;
 
-use std::time::Duration;
+use std::{collections::HashSet, time::Duration};
 
 use serde_json::{Value, json};
 use session_runtime::{
-    Clock, MemoryStore, RouteKind, Sessions,
+    Clock, Grace, MemoryStore, RouteKind, Sessions,
     testing::{TestClient, TestRequest, TestSite},
 };
 
 use crate::{
-    accounts::Accounts,
-    handlers::{App, ROUTES},
+    handlers::{App, Pace, ROUTES},
+    journal::Journal,
 };
 
 /// Longer than an access token lives.
@@ -23,11 +27,21 @@ const PAST_ACCESS: Duration = Duration::from_hours(2);
 const PAST_GRACE: Duration = Duration::from_mins(1);
 
 async fn site() -> TestSite {
+    site_with(true).await
+}
+
+async fn site_with(lab: bool) -> TestSite {
+    site_and_journal(lab).await.0
+}
+
+async fn site_and_journal(lab: bool) -> (TestSite, Journal) {
     let clock = Clock::set_to_now();
     let store = MemoryStore::with_clock(clock.clone());
     let sessions = Sessions::builder(store).routes(&ROUTES).build().await.unwrap();
-    let app = ROUTES.router(App { sessions: sessions.clone(), accounts: Accounts::demo() });
-    TestSite::new(app, &sessions, &clock)
+    let pace = Pace { access_lifetime: Duration::from_hours(1), grace: Grace::default().window(), lab };
+    let app = App::new(sessions.clone(), clock.clone(), pace);
+    let journal = app.journal();
+    (TestSite::new(app.router(), &sessions, &clock), journal)
 }
 
 /// The application's own login.
@@ -216,5 +230,133 @@ async fn every_other_route_is_closed_to_strangers() {
         site.browser().request(method, &path).await.assert_refused("unauthorised");
         closed += 1;
     }
-    assert_eq!(closed, 8);
+    assert_eq!(closed, 12);
+}
+
+#[tokio::test]
+async fn the_page_has_every_file_that_it_names() {
+    let site = site().await;
+    let visitor = site.browser();
+    let index = visitor.get("/").await;
+    assert!(index.header("content-security-policy").unwrap().contains("default-src 'none'"));
+    let mut to_read = vec![("/".to_owned(), index.assert_ok().text().to_owned())];
+    let mut seen = HashSet::new();
+    while let Some((of, text)) = to_read.pop() {
+        for name in named_files(&of, &text) {
+            if seen.insert(name.clone()) {
+                let file = visitor.get(&name).await;
+                assert!(file.assert_ok().header("content-type").is_some(), "{name}");
+                to_read.push((name, file.text().to_owned()));
+            }
+        }
+    }
+    assert!(seen.contains("/page/vendor/supertokens-website.js"), "{seen:?}");
+    visitor.get("/page/main.rs").await.assert_status(404);
+}
+
+/// The files that a page names, or that a module of the page imports.
+fn named_files(of: &str, text: &str) -> Vec<String> {
+    if of.contains("/vendor/") {
+        return Vec::new();
+    }
+    text.split('"')
+        .filter_map(|name| match name.strip_prefix("./") {
+            Some(module) => Some(format!("/page/{module}")),
+            None => name.starts_with("/page/").then(|| name.to_owned()),
+        })
+        .collect()
+}
+
+#[tokio::test]
+async fn the_lab_loses_one_answer_and_the_next_one_brings_the_same_successor() {
+    let site = site().await;
+    let alice = browser_of(&site, "alice").await;
+    site.advance(PAST_GRACE);
+    alice.post("/lab/lose-next-refresh").await.assert_ok();
+    let kept = alice.refresh_token();
+    let lost = alice.refresh().await;
+    assert_eq!(lost.assert_status(504).header("set-cookie"), None);
+    assert_eq!(alice.refresh_token(), kept);
+
+    alice.refresh().await.assert_ok();
+    let notes = notes_until_logout(&alice).await;
+    assert_eq!(rules(&notes), [5, 8]);
+    let successors: Vec<_> =
+        notes.iter().filter(|note| note["path"] == "/refresh").map(|note| &note["issued"]).collect();
+    assert_eq!(successors.len(), 2);
+    assert_eq!(successors[0][1], successors[1][1], "the same refresh token, issued at the same time");
+}
+
+#[tokio::test]
+async fn the_lab_steals_what_the_browser_has_and_its_thief_is_found_out() {
+    let site = site().await;
+    let alice = browser_of(&site, "alice").await;
+    let thief = |action| format!("/lab/thief/{}/{action}", alice.handle());
+    let nobody = site.browser();
+    nobody.post(&thief("refresh")).await.assert_status(404);
+
+    alice.post("/lab/steal").await.assert_ok();
+    site.advance(PAST_GRACE);
+    let note: Value = nobody.post(&thief("refresh")).await.assert_ok().json();
+    assert_eq!(
+        (&note["by"], &note["status"], &note["presented"]["generation"]),
+        (&json!("thief"), &json!(200), &json!(1))
+    );
+    let note: Value = nobody.post(&thief("call")).await.assert_ok().json();
+    assert_eq!(note["status"], 200);
+
+    site.advance(PAST_GRACE);
+    let session = alice.handle();
+    alice.refresh().await.assert_refused("token_theft");
+    let note: Value = nobody.post(&format!("/lab/thief/{session}/call")).await.assert_ok().json();
+    assert_eq!((&note["status"], &note["reason"]), (&json!(401), &json!("unauthorised")));
+}
+
+#[tokio::test]
+async fn the_stream_tells_a_user_of_their_own_sessions_only_and_ends_with_the_session() {
+    let site = site().await;
+    let (alice, bob) = (browser_of(&site, "alice").await, browser_of(&site, "bob").await);
+    alice.post("/lab/phone").await.assert_ok();
+    bob.get("/getHomeFeed").await.assert_ok();
+    let notes = notes_until_logout(&alice).await;
+
+    let sessions: HashSet<_> = notes.iter().map(|note| note["session"].as_str().unwrap()).collect();
+    assert_eq!(sessions.len(), 2, "alice's browser and her phone");
+    assert!(!sessions.contains(bob.handle().to_string().as_str()));
+    let last = notes.iter().rfind(|note| note["kind"] == "decision").unwrap();
+    assert_eq!((&last["decision"], &last["because"]), (&json!("ended"), &json!("logout")));
+    let text = json!(notes).to_string();
+    assert!(!text.contains(&bob.access_token().unwrap()) && !text.contains("eyJ"), "no token is told");
+}
+
+#[tokio::test]
+async fn no_stream_keeps_the_server_from_stopping() {
+    let (site, journal) = site_and_journal(true).await;
+    let alice = browser_of(&site, "alice").await;
+    let (stream, ()) = tokio::join!(alice.get("/events").send(), async { journal.close() });
+    assert!(stream.assert_ok().text().contains("event: end"));
+}
+
+#[tokio::test]
+async fn without_the_lab_nothing_is_lost_and_nothing_stolen() {
+    let site = site_with(false).await;
+    let alice = browser_of(&site, "alice").await;
+    for path in ["/lab/lose-next-refresh", "/lab/steal", "/lab/phone"] {
+        alice.post(path).await.assert_status(404);
+    }
+    let notes = notes_until_logout(&alice).await;
+    assert!(notes.iter().all(|note| note["kind"] == "decision"));
+}
+
+/// Reads the stream of events while the user logs out, which ends it.
+async fn notes_until_logout(client: &TestClient) -> Vec<Value> {
+    let (stream, logout) = tokio::join!(client.get("/events").send(), client.post("/logout").send());
+    logout.assert_ok();
+    let data = stream.assert_ok().text().lines().filter_map(|line| line.strip_prefix("data: "));
+    let events = data.map(|json| serde_json::from_str::<Value>(json).unwrap());
+    events.filter(|event| event.get("kind").is_some()).collect()
+}
+
+fn rules(notes: &[Value]) -> Vec<u64> {
+    notes.iter().filter_map(|note| note["rule"].as_u64()).collect()
 }

@@ -1,18 +1,20 @@
 //! The handlers, and the table of them.
 
+use std::time::Duration;
+
 use axum::{
-    Json,
+    Json, Router,
     extract::{FromRef, Path, State},
     http::StatusCode,
 };
 use serde::Deserialize;
 use serde_json::{Value, json};
 use session_runtime::{
-    Claim, Jwks, Login, Routes, Session, SessionError, SessionHandle, Sessions, Theft, login_endpoint,
+    Claim, Clock, Jwks, Login, Routes, Session, SessionError, SessionHandle, Sessions, Theft, login_endpoint,
     logout_endpoint, protected, public, refresh_endpoint, routes,
 };
 
-use crate::accounts::Accounts;
+use crate::{accounts::Accounts, events::events, journal::Journal, lab, lab::Lab, page};
 
 pub(crate) static ROUTES: Routes<App> = routes![
     login,
@@ -26,13 +28,47 @@ pub(crate) static ROUTES: Routes<App> = routes![
     delete_post,
     health,
     jwks,
+    events,
+    ..page::ROUTES,
+    "/lab" => [..lab::ROUTES],
 ];
 
 /// What the handlers share.
 #[derive(Clone, FromRef)]
 pub(crate) struct App {
-    pub(crate) sessions: Sessions,
-    pub(crate) accounts: Accounts,
+    sessions: Sessions,
+    accounts: Accounts,
+    journal: Journal,
+    pace: Pace,
+    lab: Lab,
+}
+
+/// How fast things go here, for the page to tell.
+#[derive(Clone, Copy)]
+pub(crate) struct Pace {
+    pub(crate) access_lifetime: Duration,
+    pub(crate) grace: Duration,
+    /// Whether the laboratory is on.
+    pub(crate) lab: bool,
+}
+
+impl App {
+    pub(crate) fn new(sessions: Sessions, clock: Clock, pace: Pace) -> Self {
+        let journal = Journal::start(&sessions, clock);
+        let lab = if pace.lab { Lab::on(journal.clone()) } else { Lab::off() };
+        Self { sessions, accounts: Accounts::demo(), journal, pace, lab }
+    }
+
+    /// The application, ready to be served.
+    pub(crate) fn router(self) -> Router {
+        let lab = self.lab.clone();
+        lab.watch(ROUTES.router(self))
+    }
+
+    /// What has to be closed for the server to stop.
+    pub(crate) fn journal(&self) -> Journal {
+        self.journal.clone()
+    }
 }
 
 /// What the user may do.

@@ -4,23 +4,26 @@
 //! cargo run -p examples --bin home_feed -- --access-lifetime 2s --grace 1s
 //! ```
 //!
-//! It prints the `curl` lines to try.
+//! It prints the `curl` lines to try, and serves a page that draws what happens.
 
 mod accounts;
 mod curl;
+mod events;
 mod handlers;
+mod journal;
+mod lab;
 mod options;
+mod page;
 
 use std::net::SocketAddr;
 
 use anyhow::Context as _;
 use clap::Parser as _;
-use session_runtime::{MemoryStore, Sessions};
+use session_runtime::{Clock, MemoryStore, Sessions};
 use tokio::net::TcpListener;
 use tracing_subscriber::{EnvFilter, fmt};
 
 use crate::{
-    accounts::Accounts,
     handlers::{App, ROUTES},
     options::Options,
 };
@@ -40,11 +43,15 @@ async fn main() -> anyhow::Result<()> {
     let sessions =
         options.apply(Sessions::builder(MemoryStore::new()), secure).routes(&ROUTES).build().await?;
     let cors = sessions.cors();
-    let app = ROUTES.router(App { sessions, accounts: Accounts::demo() }).layer(cors);
+    let app = App::new(sessions, Clock::system(), options.pace(address)?);
+    let journal = app.journal();
 
     print!("{}", curl::greeting(address, secure, &options));
-    axum::serve(listener, app.into_make_service_with_connect_info::<SocketAddr>())
-        .with_graceful_shutdown(interrupted())
+    axum::serve(listener, app.router().layer(cors).into_make_service_with_connect_info::<SocketAddr>())
+        .with_graceful_shutdown(async move {
+            interrupted().await;
+            journal.close();
+        })
         .await?;
     println!("stopped");
     Ok(())

@@ -1,9 +1,12 @@
 //! The command line.
 
-use std::time::Duration;
+use std::{net::SocketAddr, time::Duration};
 
+use anyhow::ensure;
 use clap::{Parser, ValueEnum};
 use session_runtime::{BeyondLimit, CsrfMode, SessionsBuilder, Transport};
+
+use crate::handlers::Pace;
 
 /// A server with protected routes, on the memory store.
 ///
@@ -15,8 +18,8 @@ pub(crate) struct Options {
     #[arg(long, default_value = "127.0.0.1:3000", value_name = "ADDRESS")]
     pub(crate) listen: String,
 
-    /// How long an access token lives, such as `2s` or `1h`
-    #[arg(long, default_value = "1h", value_parser = humantime::parse_duration, value_name = "TIME")]
+    /// How long an access token lives, such as `2s` or `1h`; an application has an hour
+    #[arg(long, default_value = "20s", value_parser = humantime::parse_duration, value_name = "TIME")]
     pub(crate) access_lifetime: Duration,
 
     /// How long a session lives without a refresh
@@ -27,8 +30,8 @@ pub(crate) struct Options {
     #[arg(long, value_parser = humantime::parse_duration, value_name = "TIME")]
     pub(crate) absolute_lifetime: Option<Duration>,
 
-    /// The longest that a message of an honest client is under way
-    #[arg(long, default_value = "10s", value_parser = humantime::parse_duration, value_name = "TIME")]
+    /// The longest that a message of an honest client is under way; an application has 10 s
+    #[arg(long, default_value = "3s", value_parser = humantime::parse_duration, value_name = "TIME")]
     pub(crate) grace: Duration,
 
     /// The status of "your session has expired"
@@ -58,6 +61,10 @@ pub(crate) struct Options {
     /// Whether cookies travel over HTTPS only [default: true, but false on a loopback address]
     #[arg(long, value_name = "BOOL")]
     pub(crate) secure_cookies: Option<bool>,
+
+    /// Whether the page may lose answers and steal tokens; never to be reached by others [default: on a loopback address]
+    #[arg(long, value_name = "BOOL")]
+    pub(crate) lab: Option<bool>,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
@@ -109,5 +116,17 @@ impl Options {
             builder = builder.max_sessions_per_user(max, BeyondLimit::EvictOldest);
         }
         if secure { builder } else { builder.dangerous_insecure_cookies() }
+    }
+
+    /// What the page has to know of the settings.
+    ///
+    /// # Errors
+    ///
+    /// If the laboratory, which gives tokens away, would be open to other machines.
+    pub(crate) fn pace(&self, address: SocketAddr) -> anyhow::Result<Pace> {
+        let is_loopback = address.ip().is_loopback();
+        let lab = self.lab.unwrap_or(is_loopback);
+        ensure!(is_loopback || !lab, "`--lab true` needs a loopback address; it gives tokens away");
+        Ok(Pace { access_lifetime: self.access_lifetime, grace: self.grace, lab })
     }
 }

@@ -10,11 +10,11 @@ const OURS: [&str; 5] = ["protected", "refresh_endpoint", "login_endpoint", "log
 #[derive(Default)]
 pub(crate) struct Placed {
     /// `cfg`: the item is there or not, with all that belongs to it.
-    pub(crate) everywhere: TokenStream,
+    pub(crate) everywhere: Vec<TokenStream>,
     /// What concerns those who name the handler: documentation, `deprecated`, `must_use`, `debug_handler`.
-    pub(crate) wrapper: TokenStream,
+    pub(crate) wrapper: Vec<TokenStream>,
     /// What concerns the body: lints, `tracing::instrument` and all the rest.
-    pub(crate) inner: TokenStream,
+    pub(crate) inner: Vec<TokenStream>,
 }
 
 impl Placed {
@@ -28,14 +28,14 @@ impl Placed {
 
     fn place(&mut self, meta: &Meta, write: &dyn Fn(TokenStream) -> TokenStream) {
         match name(meta.path()).as_str() {
-            "cfg" => self.everywhere.extend(write(quote!(#meta))),
+            "cfg" => self.everywhere.push(write(quote!(#meta))),
             "cfg_attr" => self.place_conditional(meta, write),
-            "doc" | "deprecated" | "must_use" | "debug_handler" => self.wrapper.extend(write(quote!(#meta))),
+            "doc" | "deprecated" | "must_use" | "debug_handler" => self.wrapper.push(write(quote!(#meta))),
             "allow" | "expect" => {
                 self.wrapper.extend(allowed(meta).map(write));
-                self.inner.extend(write(quote!(#meta)));
+                self.inner.push(write(quote!(#meta)));
             }
-            _ => self.inner.extend(write(quote!(#meta))),
+            _ => self.inner.push(write(quote!(#meta))),
         }
     }
 
@@ -44,7 +44,7 @@ impl Placed {
         let parts = meta
             .require_list()
             .and_then(|list| list.parse_args_with(Punctuated::<Meta, Token![,]>::parse_terminated));
-        let Ok(parts) = parts else { return self.inner.extend(write(quote!(#meta))) };
+        let Ok(parts) = parts else { return self.inner.push(write(quote!(#meta))) };
         let mut parts = parts.iter();
         let condition = parts.next();
         for part in parts {

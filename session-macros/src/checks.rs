@@ -38,15 +38,27 @@ impl Checks {
         Functions(paths.enumerate().map(|(position, path)| (alias(position, path), path)).collect())
     }
 
-    /// Nothing where the guard's usual options hold.
-    pub(crate) fn expand_options(&self) -> Option<TokenStream> {
+    /// Whether nothing is asked beyond a session.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.requirements.is_empty() && self.on_refused.is_none() && !self.has_options()
+    }
+
+    fn has_options(&self) -> bool {
         let Self {
             replaces_application, max_auth_age, check_store, dangerously_without_csrf, transport, ..
         } = self;
         let has_switch = *replaces_application || *check_store || *dangerously_without_csrf;
-        if !has_switch && max_auth_age.is_none() && transport.is_none() {
+        has_switch || max_auth_age.is_some() || transport.is_some()
+    }
+
+    /// Nothing where the guard's usual options hold.
+    pub(crate) fn expand_options(&self) -> Option<TokenStream> {
+        if !self.has_options() {
             return None;
         }
+        let Self {
+            replaces_application, max_auth_age, check_store, dangerously_without_csrf, transport, ..
+        } = self;
         let inherits = !replaces_application;
         let max_auth_age = expand_option(max_auth_age.map(|age| {
             let secs = age.as_secs();
@@ -57,7 +69,7 @@ impl Checks {
             quote!(::session_runtime::Transport::#name)
         }));
         Some(quote! {
-            const GUARD: ::session_runtime::__private::GuardOptions = ::session_runtime::__private::GuardOptions {
+            const OPTIONS: ::session_runtime::__private::GuardOptions = ::session_runtime::__private::GuardOptions {
                 max_auth_age: #max_auth_age,
                 check_store: #check_store,
                 inherits: #inherits,
@@ -67,20 +79,17 @@ impl Checks {
         })
     }
 
-    pub(crate) fn expand_requirements(&self) -> Option<TokenStream> {
+    /// The field by which the table is told of the requirements; nothing where there are none.
+    pub(crate) fn expand_written(&self) -> Option<TokenStream> {
         if self.requirements.is_empty() {
             return None;
         }
         let written = self.requirements.iter().map(|requirement| as_written(requirement.to_token_stream()));
-        let of_claims = self.expand_requirements_of_claims();
-        Some(quote! {
-            const REQUIREMENTS: &'static [&'static str] = &[#(#written),*];
-
-            #of_claims
-        })
+        Some(quote!(requirements: &[#(#written),*],))
     }
 
-    fn expand_requirements_of_claims(&self) -> Option<TokenStream> {
+    /// Those made from claims; nothing where there are none.
+    pub(crate) fn expand_requirements(&self) -> Option<TokenStream> {
         let of_claims = self.requirements.iter().filter_map(|requirement| match requirement {
             Requirement::Claims(expression) => Some(expression),
             Requirement::Function(_) => None,
@@ -94,18 +103,6 @@ impl Checks {
                 static LIST: ::std::sync::LazyLock<::std::vec::Vec<::session_runtime::__private::Requirement>> =
                     ::std::sync::LazyLock::new(|| ::std::vec![#(#of_claims),*]);
                 &LIST
-            }
-        })
-    }
-
-    pub(crate) fn expand_on_refused(&self) -> Option<TokenStream> {
-        let hook = self.on_refused.as_ref()?;
-        let (written, call) = (hook.written(), hook.call("refusal_answer"));
-        Some(quote! {
-            const ON_REFUSED: ::core::option::Option<&'static str> = ::core::option::Option::Some(#written);
-
-            fn on_refused() -> ::core::option::Option<::session_runtime::__private::RefusalHook> {
-                ::core::option::Option::Some(#call)
             }
         })
     }
@@ -136,7 +133,7 @@ impl Functions<'_> {
     /// `endpoint` where each function has its alias.
     ///
     /// A name imported there is a type too if its function has the attribute; if not, the type is `NoRequirement`.
-    pub(crate) fn in_scope(&self, endpoint: TokenStream, cfgs: &TokenStream) -> TokenStream {
+    pub(crate) fn in_scope(&self, endpoint: TokenStream, cfgs: &[TokenStream]) -> TokenStream {
         if self.0.is_empty() {
             return endpoint;
         }
@@ -158,7 +155,7 @@ impl Functions<'_> {
             )
         });
         quote! {
-            #cfgs
+            #(#cfgs)*
             const _: () = {
                 #[allow(dead_code, non_camel_case_types)]
                 mod __no_requirements {

@@ -59,65 +59,102 @@ impl Endpoint {
     }
 
     pub(crate) fn expand(&self, handler: &Handler) -> TokenStream {
-        let function = match self.kind.argument() {
-            Some(argument) if handler.is_sound() => handler.guarded(&argument),
+        let mut expansion = match self.kind.argument() {
+            Some(argument) if handler.is_sound() => {
+                handler.guarded(&self.protection(handler.name()), &argument)
+            }
             _ => handler.verbatim(),
         };
-        let endpoint = (!handler.is_method()).then(|| self.expand_endpoint(handler));
-        quote!(#function #endpoint)
+        if !handler.is_method() {
+            expansion.extend(Self::expand_stand_in(handler));
+            expansion.extend(self.describe(
+                handler.name(),
+                &self.route.expand(handler.name()),
+                &handler.cfgs(),
+            ));
+        }
+        expansion
     }
 
-    fn expand_endpoint(&self, handler: &Handler) -> TokenStream {
+    /// The type that stands for the handler.
+    fn expand_stand_in(handler: &Handler) -> TokenStream {
         let (name, visibility, cfgs) = (handler.name(), handler.visibility(), handler.cfgs());
-        let described = self.describe(name, &self.route.expand(name), &cfgs);
         quote! {
-            #cfgs
+            #(#cfgs)*
             #[doc(hidden)]
             #[allow(non_camel_case_types, missing_docs, missing_debug_implementations, unreachable_pub, dead_code)]
             #visibility struct #name {}
-
-            #described
         }
     }
 
     /// The description of this endpoint, on the type `name`.
-    pub(crate) fn describe(&self, name: &Ident, route: &TokenStream, cfgs: &TokenStream) -> TokenStream {
-        let kind = self.kind;
-        let functions = self.checks.functions();
-        let guard = self.checks.expand_options();
-        let requirements = self.checks.expand_requirements();
-        let on_refused = self.checks.expand_on_refused();
-        let on_theft = self.expand_on_theft();
-        let reason = self.reason.as_ref().map(|reason| {
-            quote!(const REASON: ::core::option::Option<&'static str> = ::core::option::Option::Some(#reason);)
-        });
-        let endpoint = quote! {
-            #cfgs
+    pub(crate) fn describe(&self, name: &Ident, route: &TokenStream, cfgs: &[TokenStream]) -> TokenStream {
+        let spec = self.expand_spec(route);
+        let protection = self.protection(name);
+        let own_protection = self.has_own_protection().then(|| self.expand_protection(name, cfgs));
+        let described = quote! {
+            #(#cfgs)*
             #[automatically_derived]
             impl ::session_runtime::__private::Endpoint for #name {
+                type Protection = #protection;
+                const SPEC: &'static ::session_runtime::__private::RouteSpec = &#spec;
+            }
+
+            #own_protection
+        };
+        self.checks.functions().in_scope(described, cfgs)
+    }
+
+    /// What the table is told, beginning with the route.
+    fn expand_spec(&self, route: &TokenStream) -> TokenStream {
+        let requirements = self.checks.expand_written();
+        let on_refused = self.checks.on_refused.as_ref().map(|hook| hook.expand_written("on_refused"));
+        let on_theft = self.on_theft.as_ref().map(|hook| hook.expand_written("on_theft"));
+        let reason =
+            self.reason.as_ref().map(|reason| quote!(reason: ::core::option::Option::Some(#reason),));
+        let remarks = [requirements, on_refused, on_theft, reason];
+        if remarks.iter().all(Option::is_none) {
+            return route.clone();
+        }
+        let type_name = quote!(::session_runtime::__private::Remarks);
+        quote!(#route.with(const { &#type_name { #(#remarks)* ..*#type_name::NONE } }))
+    }
+
+    /// What stands before the handler of the type `name`: that type, or what all of the kind have in common.
+    pub(crate) fn protection(&self, name: &Ident) -> TokenStream {
+        if self.has_own_protection() {
+            return name.to_token_stream();
+        }
+        let kind = self.kind;
+        quote!(::session_runtime::__private::kind::#kind)
+    }
+
+    /// A login or a refresh has one, by which its guard knows where in the table it stands.
+    fn has_own_protection(&self) -> bool {
+        matches!(self.kind, Kind::Login | Kind::Refresh) || !self.checks.is_empty()
+    }
+
+    fn expand_protection(&self, name: &Ident, cfgs: &[TokenStream]) -> TokenStream {
+        let kind = self.kind;
+        let functions = self.checks.functions();
+        let options = self.checks.expand_options();
+        let requirements = self.checks.expand_requirements();
+        let on_refused = self.checks.on_refused.as_ref();
+        let on_refused = on_refused.map(|hook| hook.expand("on_refused", "RefusalHook", "refusal_answer"));
+        let on_theft = self.on_theft.as_ref();
+        let on_theft = on_theft.map(|hook| hook.expand("on_theft", "TheftHook", "theft_answer"));
+        quote! {
+            #(#cfgs)*
+            #[automatically_derived]
+            impl ::session_runtime::__private::Protection for #name {
                 type Kind = ::session_runtime::__private::kind::#kind;
                 type Functions = #functions;
-                const ROUTE: ::core::option::Option<::session_runtime::__private::RouteSpec> = #route;
-                #guard
+                #options
                 #requirements
                 #on_refused
                 #on_theft
-                #reason
             }
-        };
-        functions.in_scope(endpoint, cfgs)
-    }
-
-    fn expand_on_theft(&self) -> Option<TokenStream> {
-        let hook = self.on_theft.as_ref()?;
-        let (written, call) = (hook.written(), hook.call("theft_answer"));
-        Some(quote! {
-            const ON_THEFT: ::core::option::Option<&'static str> = ::core::option::Option::Some(#written);
-
-            fn on_theft() -> ::core::option::Option<::session_runtime::__private::TheftHook> {
-                ::core::option::Option::Some(#call)
-            }
-        })
+        }
     }
 }
 
@@ -191,24 +228,22 @@ impl Route {
     }
 
     fn expand(&self, handler: &Ident) -> TokenStream {
-        let some = quote!(::core::option::Option::Some);
-        let spec = quote!(::session_runtime::__private::RouteSpec);
+        let name = format!("::{handler}");
         match self {
-            Self::Unlisted => quote!(::core::option::Option::None),
-            Self::Refused => quote!(#some(#spec::REFUSED)),
+            Self::Unlisted => quote! {
+                ::session_runtime::__private::RouteSpec::unrouted(::core::concat!(::core::module_path!(), #name))
+            },
+            Self::Refused => quote!(::session_runtime::__private::RouteSpec::refused()),
             Self::At { method, path } => {
                 let method = format_ident!("{method}");
                 let (text, hashes) = (path.as_str(), Hashes::of(path.as_str()));
                 quote! {
-                    #some(#spec {
-                        method: ::session_runtime::__private::Method::#method,
-                        path: #text,
-                        hashes: #hashes,
-                        handler: ::core::concat!(::core::module_path!(), "::", ::core::stringify!(#handler)),
-                        file: ::core::file!(),
-                        line: ::core::line!(),
-                        column: ::core::column!(),
-                    })
+                    ::session_runtime::__private::RouteSpec::here(
+                        ::session_runtime::__private::Method::#method,
+                        #text,
+                        #hashes,
+                        ::core::concat!(::core::module_path!(), #name),
+                    )
                 }
             }
         }

@@ -46,7 +46,7 @@ impl Handler {
     }
 
     /// The `cfg` attributes, which go on every item that is emitted for this function.
-    pub(crate) fn cfgs(&self) -> TokenStream {
+    pub(crate) fn cfgs(&self) -> Vec<TokenStream> {
         Placed::new(&self.attributes).everywhere
     }
 
@@ -84,8 +84,8 @@ impl Handler {
         quote!(#(#attributes)* #visibility #signature #body)
     }
 
-    /// A function of the same name that takes `guard` first and runs the user's function inside.
-    pub(crate) fn guarded(&self, default_argument: &TokenStream) -> TokenStream {
+    /// A function of the same name that takes a guard with `protection` first and runs the user's function inside.
+    pub(crate) fn guarded(&self, protection: &TokenStream, default_argument: &TokenStream) -> TokenStream {
         let Placed { everywhere, wrapper, inner } = Placed::new(&self.attributes);
         let Self { visibility, signature, body, .. } = self;
         let name = &signature.ident;
@@ -93,39 +93,29 @@ impl Handler {
         let at_argument = self.first_type().map_or_else(Span::mixed_site, last_segment_span);
 
         let guard = Ident::new("__guard", Span::mixed_site());
-        let session = Ident::new("__session", Span::mixed_site());
-        let finish = Ident::new("__finish", Span::mixed_site());
         let types: Vec<_> = argument_types(&self.signature).skip(1).collect();
         let names: Vec<_> =
             (1..=types.len()).map(|n| format_ident!("__arg{n}", span = Span::mixed_site())).collect();
-        let passed_session = self.first_type().map(|_| quote!(#session,));
-        let bound_session = if passed_session.is_some() { quote!(#session) } else { quote!(_) };
+        let session = self.first_type().map(|_| quote!(#guard.argument,));
 
-        let guard_type = quote!(::session_runtime::__private::Guard<#name, #argument>);
-        let check_argument = quote_spanned!(at_argument=>
-            ::session_runtime::__private::check_argument::<#name, #argument>();
-        );
+        let guard_type =
+            quote_spanned!(at_argument=> ::session_runtime::__private::Guard<#protection, #argument>);
         // Where `respond` has its error too, which rustc then shows once.
         let response = quote_spanned! {output_span(&self.signature)=>
-            impl ::core::future::Future<Output = ::session_runtime::__private::Response> + ::core::marker::Send
+            ::session_runtime::__private::HandlerFuture
         };
         let respond = quote_spanned! {output_span(&self.signature)=>
-            ::session_runtime::__private::respond(
-                #finish,
-                ::std::boxed::Box::pin(#name(#passed_session #(#names,)*)),
-            )
+            ::session_runtime::__private::respond(#guard.finish, #name(#session #(#names,)*))
         };
         quote! {
-            #everywhere
-            #wrapper
+            #(#everywhere)*
+            #(#wrapper)*
             #visibility fn #name(
                 #guard: #guard_type,
                 #(#names: #types,)*
             ) -> #response {
-                #inner
+                #(#inner)*
                 #signature #body
-                #check_argument
-                let (#bound_session, #finish) = #guard.open();
                 #respond
             }
         }

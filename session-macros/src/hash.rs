@@ -10,7 +10,7 @@ const BASE: u64 = 0x2545_f491_4f6c_dd1d;
 const CAPTURE: u64 = 256;
 const CATCH_ALL: u64 = 257;
 
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq)]
 pub(crate) struct Hash {
     value: u64,
     power: u64,
@@ -85,11 +85,14 @@ impl Hashes {
 impl ToTokens for Hashes {
     fn to_tokens(&self, tokens: &mut TokenStream) {
         let Self { text, tokens: path, wilds } = self;
+        let hashes = quote!(::session_runtime::__private::Hashes);
+        if wilds.is_empty() && path == text {
+            let Hash { value, power } = text;
+            return tokens.extend(quote!(#hashes::literal(#value, #power)));
+        }
         let wilds = wilds.iter().map(|Wild { before, is_catch_all }| {
             quote!(::session_runtime::__private::Wild { before: #before, is_catch_all: #is_catch_all })
         });
-        tokens.extend(quote! {
-            ::session_runtime::__private::Hashes { text: #text, tokens: #path, wilds: &[#(#wilds),*] }
-        });
+        tokens.extend(quote!(#hashes { text: #text, tokens: #path, wilds: &[#(#wilds),*] }));
     }
 }

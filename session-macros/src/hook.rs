@@ -21,12 +21,25 @@ impl Hook {
         }
     }
 
-    pub(crate) fn written(&self) -> String {
-        as_written(self.0.to_token_stream())
+    /// The field by which the table is told of the function.
+    pub(crate) fn expand_written(&self, field: &str) -> TokenStream {
+        let field = Ident::new(field, Span::call_site());
+        let written = as_written(self.0.to_token_stream());
+        quote!(#field: ::core::option::Option::Some(#written),)
     }
 
-    /// A closure that calls the function, its answer understood by `answer` of the runtime.
-    pub(crate) fn call(&self, answer: &str) -> TokenStream {
+    /// The method by which the guard finds the function, whose answer is understood by `answer` of the runtime.
+    pub(crate) fn expand(&self, method: &str, hook: &str, answer: &str) -> TokenStream {
+        let [method, hook] = [method, hook].map(|name| Ident::new(name, Span::call_site()));
+        let call = self.call(answer);
+        quote! {
+            fn #method() -> ::core::option::Option<::session_runtime::__private::#hook> {
+                ::core::option::Option::Some(#call)
+            }
+        }
+    }
+
+    fn call(&self, answer: &str) -> TokenStream {
         let Self(function) = self;
         let (seen, answer) = (Ident::new("seen", Span::mixed_site()), Ident::new(answer, Span::call_site()));
         let call = quote_spanned!(self.span()=> ::session_runtime::__private::#answer(#function(#seen)));

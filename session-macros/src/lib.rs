@@ -25,7 +25,6 @@ mod written;
 
 use proc_macro::TokenStream;
 use proc_macro2::TokenStream as TokenStream2;
-use quote::quote;
 
 use crate::{args::Args, endpoint::Endpoint, errors::Errors, handler::Handler};
 
@@ -94,6 +93,7 @@ fn emit2(attribute: &str, check: Check, args: TokenStream2, item: TokenStream2) 
         }
         None => item,
     };
-    let errors = errors.finish();
-    quote!(#errors #expansion)
+    let mut emitted = errors.finish();
+    emitted.extend(expansion);
+    emitted
 }

@@ -53,12 +53,12 @@ impl Function {
         let text = name.unraw().to_string();
         let require = self.expand_require(&cfgs, is_sound);
         Some(quote! {
-            #cfgs
+            #(#cfgs)*
             #[doc(hidden)]
             #[allow(non_camel_case_types, missing_docs, missing_debug_implementations, unreachable_pub, dead_code)]
             #visibility struct #name {}
 
-            #cfgs
+            #(#cfgs)*
             #[automatically_derived]
             impl ::session_runtime::__private::RequirementFn for #name {
                 const NAME: &'static str = #text;
@@ -68,7 +68,7 @@ impl Function {
         })
     }
 
-    fn expand_require(&self, cfgs: &TokenStream, is_sound: bool) -> TokenStream {
+    fn expand_require(&self, cfgs: &[TokenStream], is_sound: bool) -> TokenStream {
         let name = &self.signature.ident;
         let arguments =
             Arguments { session: mixed("__session"), parts: mixed("__parts"), state: mixed("__state") };
@@ -77,7 +77,7 @@ impl Function {
         let bounds = extractors().map(|ty| quote!(#ty: ::session_runtime::__private::FromRequestParts<__S>));
         let asked = if is_sound { self.expand_call(&arguments) } else { arguments.expand_refusal() };
         quote! {
-            #cfgs
+            #(#cfgs)*
             #[automatically_derived]
             #[diagnostic::do_not_recommend]
             impl<__S> ::session_runtime::__private::Require<__S> for #name

@@ -12,7 +12,7 @@ use syn::{
 };
 
 use self::service::Service;
-use crate::{errors::Errors, hash::Hash, path::RoutePath};
+use crate::{errors::Errors, hash::Hash, path::RoutePath, written::as_written};
 
 /// What a table has to have.
 #[derive(Clone, Copy)]
@@ -36,6 +36,9 @@ pub(crate) fn expand(completeness: Completeness, input: TokenStream) -> TokenStr
         ::session_runtime::__private::#make(&[], &[])
     })
 }
+
+/// How many constants make the checks of a table, at most.
+const MAX_CHECKS: usize = 32;
 
 #[derive(Default)]
 struct Table(Vec<Entry>);
@@ -133,8 +136,16 @@ impl Table {
         let make = completeness.function();
         let unlisted = entries().map(|(position, entry)| entry.unlisted(position));
         let items = entries().map(|(position, entry)| entry.item(position));
-        let parts = entries().map(|(position, entry)| entry.part(position));
-        let findings = entries().map(|(position, entry)| entry.finding(position));
+        let infos = self.expand_infos();
+        // The first error of each constant is shown, and each constant takes time.
+        let checked_together = self.0.chunks(total.div_ceil(MAX_CHECKS).max(1));
+        let checks = checked_together.scan(0, |position, entries| {
+            let check = entries.iter().map(|entry| {
+                *position += 1;
+                entry.check(*position - 1)
+            });
+            Some(quote!(const _: () = { #(#check)* };))
+        });
         let mounts = entries().map(|(position, entry)| entry.mount(position));
         quote!({
             // A name imported below is a type too if its handler has an attribute; if not, the type is `Unlisted`.
@@ -144,24 +155,38 @@ impl Table {
             }
             #[allow(unused_imports)]
             use __unlisted::*;
+            use ::session_runtime::__private;
             #(#items)*
 
-            const __PARTS: &[::session_runtime::__private::Part] = &[#(#parts),*];
-            const __JOINED: [u8; ::session_runtime::__private::joined_len(__PARTS)] =
-                ::session_runtime::__private::joined_prefixes(__PARTS);
-            const __INFOS: &[::session_runtime::__private::RouteInfo] =
-                &::session_runtime::__private::flatten::<
-                    { ::session_runtime::__private::route_count(__PARTS) },
-                >(__PARTS, &__JOINED);
-            const __FINDINGS: &[::session_runtime::__private::Finding] =
-                &::session_runtime::__private::verdicts::<
+            #infos
+            const __FINDINGS: &[__private::Finding] =
+                &__private::verdicts::<
                     #total,
-                    { ::session_runtime::__private::capacity(__INFOS) },
-                >(__INFOS, ::session_runtime::__private::Completeness::#completeness);
-            #(#findings)*
+                    { __private::capacity(__INFOS) },
+                >(__INFOS, __private::Completeness::#completeness);
+            #(#checks)*
 
-            ::session_runtime::__private::#make(__INFOS, &[#(#mounts),*])
+            __private::#make(__INFOS, &[#(#mounts),*])
         })
+    }
+
+    /// The routes. Where each entry is one, they need not be counted and put together, which takes rustc time.
+    fn expand_infos(&self) -> TokenStream {
+        let cfgs = self.0.iter().map(|entry| &entry.cfgs);
+        let routes = self.0.iter().enumerate().map(|(position, entry)| match &entry.what {
+            What::Handler(handler) => Some(entry.route(handler, position)),
+            What::Table(_) | What::Service(_) => None,
+        });
+        if let Some(routes) = routes.collect::<Option<Vec<_>>>() {
+            return quote!(const __INFOS: &[__private::RouteInfo] = &[#(#(#cfgs)* #routes),*];);
+        }
+        let parts = self.0.iter().enumerate().map(|(position, entry)| entry.part(position));
+        quote! {
+            const __PARTS: &[__private::Part] = &[#(#(#cfgs)* #parts),*];
+            const __JOINED: [u8; __private::joined_len(__PARTS)] = __private::joined_prefixes(__PARTS);
+            const __INFOS: &[__private::RouteInfo] =
+                &__private::flatten::<{ __private::route_count(__PARTS) }>(__PARTS, &__JOINED);
+        }
     }
 }
 
@@ -182,63 +207,72 @@ impl Entry {
             }
             What::Table(_) => None,
             What::Service(service) => {
-                let cfgs = quote!(#(#cfgs)*);
+                let cfgs: Vec<_> = cfgs.iter().map(ToTokens::to_token_stream).collect();
                 let described = service.describe(&alias, &cfgs);
-                Some(quote!(#cfgs #[allow(non_camel_case_types)] enum #alias {} #described))
+                Some(quote!(#(#cfgs)* #[allow(non_camel_case_types)] enum #alias {} #described))
             }
         }
     }
 
+    /// What the entry is in a table, where it may stand for several routes.
     fn part(&self, position: usize) -> TokenStream {
-        let Self { cfgs, prefix, .. } = self;
-        let hash = Hash::of_text(prefix);
-        let alias = self.alias(position);
-        let make = match &self.what {
+        let (alias, under) = (self.alias(position), self.under());
+        let part = match &self.what {
             What::Handler(handler) => {
-                let written = handler.to_token_stream().to_string().replace(' ', "");
-                quote_spanned!(self.span()=> handler::<#alias>(#prefix, #hash, #written, #position))
+                let route = self.route(handler, position);
+                quote_spanned!(self.span()=> Route(#route))
             }
             What::Table(table) => {
                 let table = self.included(table);
-                quote_spanned!(self.span()=> table(#table, #prefix, #hash, #position))
+                quote_spanned!(self.span()=> table(#table, #position) #under)
             }
-            What::Service(_) => quote_spanned!(self.span()=> service::<#alias>(#prefix, #hash, #position)),
+            What::Service(_) => quote_spanned!(self.span()=> service::<#alias>(#position) #under),
         };
-        quote_spanned!(self.span()=> #(#cfgs)* ::session_runtime::__private::Part::#make)
+        quote_spanned!(self.span()=> __private::Part::#part)
     }
 
-    /// The panic of a `const fn` would be shown with the runtime's source; here it shows the entry.
-    fn finding(&self, position: usize) -> TokenStream {
+    /// The route of a handler.
+    fn route(&self, handler: &Path, position: usize) -> TokenStream {
+        let (alias, under) = (self.alias(position), self.under());
+        let written = as_written(handler.to_token_stream());
+        quote_spanned!(self.span()=> __private::RouteInfo::listed::<#alias>(#written, #position) #under)
+    }
+
+    fn under(&self) -> Option<TokenStream> {
+        let prefix = Some(&self.prefix).filter(|prefix| !prefix.is_empty())?;
+        let hash = Hash::of_text(prefix);
+        Some(quote_spanned!(self.span()=> .under(#prefix, #hash)))
+    }
+
+    fn check(&self, position: usize) -> TokenStream {
         let cfgs = &self.cfgs;
-        quote_spanned!(self.span()=>
-            #(#cfgs)*
-            const _: () = if let ::core::option::Option::Some(message) = __FINDINGS[#position].message(__INFOS)
-            {
-                ::core::panic!("{}", message.as_str())
-            };
-        )
+        quote_spanned!(self.span()=> #(#cfgs)* __private::check(__FINDINGS, __INFOS, #position);)
     }
 
     fn mount(&self, position: usize) -> TokenStream {
         let cfgs = &self.cfgs;
         let alias = self.alias(position);
-        let mounted = match &self.what {
-            What::Handler(_) => quote_spanned!(self.span()=> {
-                #[allow(deprecated)]
-                let handler = #alias;
-                mounting.mount::<#alias, _, _>(handler)
-            }),
+        let mount = match &self.what {
+            What::Handler(_) => quote_spanned! {self.span()=>
+                Handler(&__private::ListedHandler::<<#alias as __private::Endpoint>::Protection, _, _>(
+                    #alias,
+                    ::core::marker::PhantomData,
+                ))
+            },
             What::Table(table) => {
                 let table = self.included(table);
-                quote_spanned!(self.span()=> mounting.include(#table))
+                quote_spanned!(self.span()=> Several(|mounting| mounting.include(#table)))
             }
-            What::Service(service) => service.mount(&alias),
+            What::Service(service) => {
+                let mounted = service.mount(&alias);
+                quote_spanned!(self.span()=> Several(|mounting| #mounted))
+            }
         };
-        quote_spanned!(self.span()=> #(#cfgs)* |mounting| #mounted)
+        quote_spanned!(self.span()=> #(#cfgs)* #[allow(deprecated)] __private::Mount::#mount)
     }
 
     fn included(&self, table: &Path) -> TokenStream {
-        quote_spanned!(self.span()=> ::session_runtime::__private::Included(&#table).table())
+        quote_spanned!(self.span()=> __private::Included(&#table).table())
     }
 
     /// The name by which the expansion knows the entry; an error about it points at the entry.

@@ -115,6 +115,12 @@ impl Clock {
         }
     }
 
+    /// Whether this clock stands still until it is advanced.
+    #[cfg(feature = "testing")]
+    pub(crate) fn is_set(&self) -> bool {
+        matches!(self.0, Source::Set(_))
+    }
+
     /// Moves a set clock forward.
     ///
     /// # Panics

@@ -232,9 +232,7 @@ impl Engine {
     fn bundle(&self, row: &Row, access: AccessToken, claims: AccessClaims, refresh: Option<Link>) -> Tokens {
         Tokens {
             access,
-            refresh: refresh.map(|link| {
-                refresh::issue(&self.keys, row.handle, link.generation, link.parent, &row.salt.0)
-            }),
+            refresh: refresh.map(|link| refresh::issue(&self.keys, row.handle, link, &row.salt.0)),
             accepted: Arc::new(Accepted::new(claims)),
             session_expires_at: row.expires_at(),
             persistent: row.persistent,

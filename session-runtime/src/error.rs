@@ -24,6 +24,7 @@ use crate::{claims::ClaimFailure, handle::SessionHandle, rotation::TheftKind};
 /// | [`InvalidClaims`](Self::InvalidClaims) | 403, or as configured | `invalid claim` | `invalid_claim` |
 /// | [`CsrfRejected`](Self::CsrfRejected) | 403 | `cross-site request refused` | `csrf` |
 /// | [`TooManySessions`](Self::TooManySessions) | 409 | `too many sessions` | `too_many_sessions` |
+/// | [`NonceRefused`](Self::NonceRefused) | 409, or 400 for a malformed one | as [`NonceProblem`] says | `nonce_required`, `nonce_generation`, `nonce_malformed` |
 /// | [`StoreUnavailable`](Self::StoreUnavailable) | 503 | `session store unavailable` | `store_unavailable` |
 /// | [`ClaimUnavailable`](Self::ClaimUnavailable) | 503 | `claim unavailable` | `claim_unavailable` |
 /// | [`Misconfigured`](Self::Misconfigured) | 500 | `internal server error` | `misconfigured` |
@@ -68,6 +69,15 @@ pub enum SessionError {
     #[error("too many sessions")]
     TooManySessions,
 
+    /// The refresh token of a bound client came without its nonce, or with one that does not go with it. Nothing was changed and
+    /// nothing is cleared: the client should look up which generation it has, and refresh again with the nonce of that. See
+    /// [bound clients](mod@crate::rotation#bound-clients).
+    #[error("{0}")]
+    NonceRefused(
+        /// What is wrong with it.
+        NonceProblem,
+    ),
+
     /// The store did not answer, or failed. Nothing is known about the session, so nothing is cleared.
     #[error("session store unavailable")]
     StoreUnavailable(#[source] StoreError),
@@ -106,6 +116,9 @@ impl SessionError {
             Self::InvalidClaims(_) => "invalid_claim",
             Self::CsrfRejected => "csrf",
             Self::TooManySessions => "too_many_sessions",
+            Self::NonceRefused(NonceProblem::Missing) => "nonce_required",
+            Self::NonceRefused(NonceProblem::OtherGeneration) => "nonce_generation",
+            Self::NonceRefused(NonceProblem::Malformed) => "nonce_malformed",
             Self::StoreUnavailable(_) => "store_unavailable",
             Self::ClaimUnavailable { .. } => "claim_unavailable",
             Self::Misconfigured(_) => "misconfigured",
@@ -117,7 +130,8 @@ impl SessionError {
             Self::TryRefreshToken | Self::Unauthorised | Self::TokenTheft { .. } => statuses.expired,
             Self::InvalidClaims(_) => statuses.invalid_claim,
             Self::CsrfRejected => StatusCode::FORBIDDEN,
-            Self::TooManySessions => StatusCode::CONFLICT,
+            Self::NonceRefused(NonceProblem::Malformed) => StatusCode::BAD_REQUEST,
+            Self::TooManySessions | Self::NonceRefused(_) => StatusCode::CONFLICT,
             Self::StoreUnavailable(_) | Self::ClaimUnavailable { .. } => StatusCode::SERVICE_UNAVAILABLE,
             Self::Misconfigured(_) => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -146,6 +160,7 @@ impl SessionError {
                 r#"Bearer realm="session", error="invalid_request", error_description="cross-site request refused""#
             }
             Self::TooManySessions
+            | Self::NonceRefused(_)
             | Self::StoreUnavailable(_)
             | Self::ClaimUnavailable { .. }
             | Self::Misconfigured(_) => return None,
@@ -193,6 +208,21 @@ impl SessionError {
             tracing::error!(%problem, "the application can't work as it is put together");
         }
     }
+}
+
+/// What is wrong with the `st-nonce` header of a refresh.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum NonceProblem {
+    /// There is none, and the session is bound to a client that sends one.
+    #[error("nonce required")]
+    Missing,
+    /// It is made for another generation than that of the refresh token beside it. Another tab may have refreshed meanwhile.
+    #[error("nonce of another generation")]
+    OtherGeneration,
+    /// It is not of the form `<generation>.<nonce>`, or there are several.
+    #[error("malformed nonce")]
+    Malformed,
 }
 
 /// The statuses of refusals, as configured.

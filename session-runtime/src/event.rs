@@ -41,13 +41,13 @@ pub enum EventKind {
     },
     /// A refresh token that had been exchanged before was presented again, in a way that an honest client may.
     Replayed {
-        /// The rule of the [rotation](crate::rotation) that decided: 6, 8 or 9.
+        /// The rule of the [rotation](crate::rotation) that decided: 6, 8, 9, 13 or 15.
         rule: u8,
     },
     /// A refresh token was accepted from another client than the one that rotated last. It may be an update of the browser;
     /// it may be a thief who acts within the grace.
     OtherClient {
-        /// The rule of the [rotation](crate::rotation) that decided: 2, 4, 5, 6, 8, 9 or 10.
+        /// The rule of the [rotation](crate::rotation) that decided: 2, 4, 5, 6, 8, 9, 10, 13 or 15.
         rule: u8,
     },
     /// A theft was found, and the session ended.

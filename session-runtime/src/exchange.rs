@@ -10,12 +10,12 @@ use futures_util::{
 
 use crate::{
     engine::{self, Engine},
-    error::{SessionError, StoreError},
+    error::{NonceProblem, SessionError, StoreError},
     event::EventKind,
-    rotation::{Decision, Link, TheftKind, Why},
+    rotation::{Decision, NonceHash, Presented, TheftKind, Why},
     sessions::Tokens,
     store::{EndReason, Exchange, Fingerprint, Rotation, Row},
-    token::Opened,
+    token::{Opened, nonce::Nonce},
 };
 
 /// The answer to a refresh token that was accepted.
@@ -54,23 +54,28 @@ impl From<SessionError> for Refusal {
 
 type Outcome = Result<Arc<Refreshed>, Refusal>;
 
-/// A token, and the client that presents it.
-type Presentation = (Opened, Arc<[Fingerprint]>);
+/// A refresh token whose first MAC was found right, and what comes with it.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Presentation {
+    pub(crate) token: Opened,
+    /// The client's nonce for the token's generation.
+    pub(crate) nonce: Option<NonceHash>,
+    /// The client's fingerprint under each of the operator's keys, the newest first.
+    pub(crate) by: Arc<[Fingerprint]>,
+}
 
 /// The exchanges under way in this process.
 #[derive(Debug, Default)]
 pub(crate) struct Flights(DashMap<Presentation, Shared<BoxFuture<'static, Outcome>>>);
 
 impl Engine {
-    /// Exchanges a refresh token whose first MAC was found right.
+    /// Exchanges a refresh token.
     ///
-    /// Who presents the same token from the same client while its exchange is under way gets the same answer. The exchange goes
-    /// on when nobody waits for it any more, so that the store and the next answer agree.
-    ///
-    /// `by` is the client's fingerprint under each of the operator's keys, the newest first.
-    pub(crate) async fn exchange(self: &Arc<Self>, token: Opened, by: Arc<[Fingerprint]>) -> Outcome {
-        let key = (token, by);
-        let flight = self.flights.0.entry(key.clone()).or_insert_with(|| self.depart(key)).clone();
+    /// Who presents the same token and nonce from the same client while its exchange is under way gets the same answer. The
+    /// exchange goes on when nobody waits for it any more, so that the store and the next answer agree.
+    pub(crate) async fn exchange(self: &Arc<Self>, presented: Presentation) -> Outcome {
+        let flight =
+            self.flights.0.entry(presented.clone()).or_insert_with(|| self.depart(presented)).clone();
         flight.await
     }
 
@@ -78,7 +83,7 @@ impl Engine {
         let engine = Arc::clone(self);
         let task = tokio::spawn(async move {
             let landing = Landing { engine: &engine, key: &key };
-            let outcome = engine.carry_out(&key.0, Arc::clone(&key.1)).await;
+            let outcome = engine.carry_out(&key).await;
             drop(landing);
             outcome
         });
@@ -88,11 +93,11 @@ impl Engine {
         task.map(move |outcome| outcome.unwrap_or_else(crashed)).boxed().shared()
     }
 
-    async fn carry_out(self: &Arc<Self>, token: &Opened, by: Arc<[Fingerprint]>) -> Outcome {
-        let presented = Link { generation: token.generation(), parent: token.parent() };
+    async fn carry_out(self: &Arc<Self>, Presentation { token, nonce, by }: &Presentation) -> Outcome {
+        let presented = Presented { link: token.link(), nonce: *nonce };
         let (engine, proof) = (Arc::clone(self), *token);
         let proves = move |salt: &crate::store::Salt| proof.proves(&engine.keys, &salt.0);
-        let exchange = Exchange::new(token.handle(), presented, self.config.grace, by, proves);
+        let exchange = Exchange::new(token.handle(), presented, self.config.grace, Arc::clone(by), proves);
         let rotation = self.in_time(self.store.rotate(exchange)).await?;
         if rotation.row.as_ref().is_some_and(|row| row.handle != token.handle()) {
             return Err(engine::foreign_row().into());
@@ -100,6 +105,9 @@ impl Engine {
         self.tell_exchange(&rotation);
         match (&rotation.decision, &rotation.row) {
             (Decision::Unauthorised(why), row) => Err(unauthorised(*why, row.as_ref())),
+            (Decision::NonceMissing, _) => {
+                Err(Refusal::keeping(SessionError::NonceRefused(NonceProblem::Missing)))
+            }
             (Decision::Theft { kind, .. }, Some(row)) => {
                 self.revoked.insert_session(row.handle, false, rotation.now);
                 Err(theft(*kind, row))
@@ -118,11 +126,11 @@ impl Engine {
         let rule = rotation.decision.rule();
         let kind = match rotation.decision {
             // Its end comes through the feed.
-            Decision::Theft { .. } | Decision::Unauthorised(_) => return,
+            Decision::Theft { .. } | Decision::Unauthorised(_) | Decision::NonceMissing => return,
             Decision::RollForward(_) | Decision::Keep(_) | Decision::Rotate(_) | Decision::Reissue(_) => {
                 EventKind::Refreshed { rule }
             }
-            Decision::Late(_) | Decision::Replay(_) | Decision::Quiet(_) => EventKind::Replayed { rule },
+            Decision::Late(_) | Decision::Replay { .. } | Decision::Quiet(_) => EventKind::Replayed { rule },
         };
         self.tell(rotation.now, row, kind);
         if rotation.other_client {
@@ -140,6 +148,16 @@ struct Landing<'a> {
 impl Drop for Landing<'_> {
     fn drop(&mut self) {
         self.engine.flights.0.remove(self.key);
+    }
+}
+
+/// The hash of a nonce that came with a token, if it is meant for that token's generation.
+pub(crate) fn nonce_for(token: &Opened, nonce: Option<Nonce<'_>>) -> Result<Option<NonceHash>, SessionError> {
+    match nonce {
+        Some(nonce) if nonce.generation != token.generation() => {
+            Err(SessionError::NonceRefused(NonceProblem::OtherGeneration))
+        }
+        nonce => Ok(nonce.map(|nonce| nonce.hash(token.handle()))),
     }
 }
 

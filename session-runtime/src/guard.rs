@@ -17,7 +17,7 @@ mod service;
 mod terms;
 mod theft;
 
-use std::{any::TypeId, future::Future, marker::PhantomData, pin::Pin, sync::Arc};
+use std::{any::TypeId, future::Future, marker::PhantomData, sync::Arc};
 
 use axum::{
     extract::{ConnectInfo, FromRef, FromRequestParts, OriginalUri},
@@ -45,17 +45,17 @@ use crate::{
     clock::Timestamp,
     engine::{Client, Engine},
     error::{SessionError, StoreError},
-    exchange::{Refreshed, Refusal},
+    exchange::{Presentation, Refreshed, Refusal},
     handle::SessionHandle,
     revocation::Standing,
     route::{
-        Endpoint, GuardOptions, RefusalHook, TheftHook,
+        GuardOptions, HandlerFuture, Protection, RefusalHook, TheftHook,
         kind::{Kind, RouteKind},
     },
     session::{Accepted, Login, Session},
     sessions::Sessions,
     store::{EndReason, Fingerprint, Origin, Row},
-    token::{Opened, derived},
+    token::derived,
     transport::{
         Transport,
         csrf::{self, Verdict},
@@ -65,63 +65,55 @@ use crate::{
 
 /// The first argument of every handler that an attribute generates; it runs before all others and before the body is read.
 #[doc(hidden)]
-pub struct Guard<E, A> {
-    argument: A,
-    finish: Finish,
-    endpoint: PhantomData<fn() -> E>,
+pub struct Guard<P: Protection, A: SessionArgument<P::Kind>> {
+    /// The handler's own first argument.
+    pub argument: A,
+    /// What is to be done with its response.
+    pub finish: Finish,
+    protection: PhantomData<fn() -> P>,
 }
 
-impl<E, A> Guard<E, A> {
+impl<P: Protection, A: SessionArgument<P::Kind>> Guard<P, A> {
     async fn pass<S>(sessions: Sessions, parts: &mut Parts, state: &S) -> Result<Self, Response>
     where
-        E: Endpoint<Functions: RequireAll<S>>,
-        A: SessionArgument<E::Kind>,
+        P::Functions: RequireAll<S>,
         S: Sync,
     {
         // What awaits is boxed, here and in `respond`: every request's future has room for its longest way.
-        let passage = match <E::Kind as Kind>::KIND {
+        let passage = match <P::Kind as Kind>::KIND {
             kind @ (RouteKind::Protected | RouteKind::Optional | RouteKind::Logout | RouteKind::Public) => {
-                let terms = Terms { options: &E::GUARD, requirements: E::requirements(), kind };
+                let terms = Terms { options: &P::OPTIONS, requirements: P::requirements(), kind };
                 match admit(sessions, parts, terms) {
                     Admission::Decided(passage) => passage,
                     Admission::Pending(passage) => passage.await,
                 }
             }
-            RouteKind::Login => receive(&sessions, parts, TypeId::of::<E>()),
+            RouteKind::Login => receive(&sessions, parts, TypeId::of::<P>()),
             RouteKind::Refresh => {
-                Box::pin(exchange(&sessions, parts, TypeId::of::<E>(), E::on_theft())).await
+                Box::pin(exchange(&sessions, parts, TypeId::of::<P>(), P::on_theft())).await
             }
         };
-        let Passage { outcome, mut finish } = match <E::Functions as RequireAll<S>>::IS_EMPTY {
+        let Passage { outcome, mut finish } = match <P::Functions as RequireAll<S>>::IS_EMPTY {
             true => passage,
-            false => Box::pin(ask_functions::<E::Functions, S>(passage, parts, state)).await,
+            false => Box::pin(ask_functions::<P::Functions, S>(passage, parts, state)).await,
         };
         if let Some(answer) = finish.instead.take() {
             return Err(finish.tell(*answer));
         }
         match A::take(outcome) {
-            Ok(argument) => Ok(Self { argument, finish, endpoint: PhantomData }),
-            Err(error) => Err(match E::on_refused() {
+            Ok(argument) => Ok(Self { argument, finish, protection: PhantomData }),
+            Err(error) => Err(match P::on_refused() {
                 Some(hook) => Box::pin(answer_refusal(hook, error, parts, finish)).await,
                 None => finish.refuse(&error),
             }),
         }
     }
-
-    /// The handler's own argument, and what is to be done with its response.
-    pub fn open(self) -> (A, Finish) {
-        (self.argument, self.finish)
-    }
 }
 
-/// Does nothing but to have a wrong first argument refused at its type, in our words.
-#[doc(hidden)]
-pub const fn check_argument<E: Endpoint, A: SessionArgument<E::Kind>>() {}
-
-impl<E, A, S> FromRequestParts<S> for Guard<E, A>
+impl<P, A, S> FromRequestParts<S> for Guard<P, A>
 where
-    E: Endpoint<Functions: RequireAll<S>>,
-    A: SessionArgument<E::Kind>,
+    P: Protection<Functions: RequireAll<S>>,
+    A: SessionArgument<P::Kind>,
     S: Send + Sync,
     Sessions: FromRef<S>,
 {
@@ -339,7 +331,8 @@ async fn exchange(
         Err((transport, refusal)) => return refused_in_full(transport, refusal),
     };
     let by = fingerprints(engine, &parts.headers);
-    let (exchanged, instead) = exchange_watched(sessions, found.token, by, on_theft).await;
+    let presented = Presentation { token: found.token, nonce: found.nonce, by };
+    let (exchanged, instead) = exchange_watched(sessions, presented, on_theft).await;
     match exchanged {
         Ok(refreshed) => {
             let tokens = refreshed.tokens.clone();
@@ -365,14 +358,13 @@ async fn exchange(
 /// Both go on when nobody waits for them any more, so that a thief who hangs up does not silence the alarm.
 async fn exchange_watched(
     sessions: &Sessions,
-    token: Opened,
-    by: Arc<[Fingerprint]>,
+    presented: Presentation,
     on_theft: Option<TheftHook>,
 ) -> (Result<Arc<Refreshed>, Refusal>, Option<Response>) {
-    let Some(on_theft) = on_theft else { return (sessions.exchange(token, by).await, None) };
+    let Some(on_theft) = on_theft else { return (sessions.exchange(presented).await, None) };
     let sessions = sessions.clone();
     let watch = tokio::spawn(async move {
-        let exchanged = sessions.exchange(token, by).await;
+        let exchanged = sessions.exchange(presented).await;
         let Err(Refusal { error: SessionError::TokenTheft { user_id, session_handle, kind }, .. }) =
             &exchanged
         else {
@@ -474,20 +466,17 @@ fn origin(parts: &Parts) -> Option<Box<Origin>> {
 }
 
 /// Runs the user's handler and finishes its response.
-///
-/// Generic over the type of the response only, so that it is compiled once for all handlers that return the same.
 #[doc(hidden)]
-#[expect(clippy::manual_async_fn, reason = "`Send` is shown here once, rather than for each handler")]
-pub fn respond<R: IntoResponse + 'static>(
+pub fn respond<R: IntoResponse>(
     finish: Finish,
-    handler: Pin<Box<dyn Future<Output = R> + Send>>,
-) -> impl Future<Output = Response> + Send {
-    async move {
+    handler: impl Future<Output = R> + Send + 'static,
+) -> HandlerFuture {
+    Box::pin(async move {
         let response = handler.await.into_response();
         if finish.has_work_for_the_store() {
             Box::pin(finish.carry_out(response)).await
         } else {
             finish.tell(response)
         }
-    }
+    })
 }

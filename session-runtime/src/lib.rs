@@ -64,6 +64,8 @@
 //!   default: [`SessionsBuilder`]. How pages of other origins use it: [`Sessions::cors`].
 //! - What a caller sees when refused: [`SessionError`].
 //! - The rules by which refresh tokens rotate: [`rotation`]. Where sessions are kept: [`store`].
+//! - What does not compile, and why: [`guide::compile_errors`]. How to move here: from `tower-sessions` and `axum-login`,
+//!   [`guide::from_tower_sessions`]; from a JWT extractor, [`guide::from_jwt_extractor`].
 //! - How an application's own tests log in, let time pass, lose answers and steal tokens: `testing`, a feature.
 //!
 //! # What is promised
@@ -87,6 +89,8 @@ pub mod clock;
 pub mod config;
 pub mod error;
 pub mod event;
+#[cfg(any(doc, doctest))]
+pub mod guide;
 pub mod handle;
 pub mod rotation;
 pub mod route;
@@ -113,7 +117,7 @@ extern crate self as session_runtime;
 pub use claims::{Claim, ClaimFailure, ClaimRequest, ClaimSet, Requirement, all, any, not};
 pub use clock::{Clock, Timestamp};
 pub use config::{BuildError, SessionsBuilder, WhenBehind};
-pub use error::{SessionError, StoreError};
+pub use error::{NonceProblem, SessionError, StoreError};
 pub use event::{Event, EventKind, Events};
 pub use guard::{
     RefusalAnswer, RefusedRequest, RequirementAnswer, RequirementFailure, SessionArgument, Theft, TheftAnswer,
@@ -129,8 +133,9 @@ pub use transport::{Cors, CsrfMode, InvalidTransport, SameSite, Transport};
 
 /// Puts a handler behind the guard: it runs only with a session.
 ///
-/// `#[protected(METHOD "/path", key, key = value, …)]`. The path is axum's, with captures in braces. With a path the handler can
-/// be listed in [`routes!`]; with or without, it is a plain axum handler.
+/// `#[protected(METHOD "/path", key, key = value, …)]`. The method is one of the nine that axum routes, in capitals; `GET` answers
+/// `HEAD` too. The path is axum's, with captures in braces. With a path the handler can be listed in [`routes!`]; with or
+/// without, it is a plain axum handler.
 ///
 /// ```
 /// # use axum::{Router, extract::{FromRef, Path}, http::StatusCode, routing::get};
@@ -187,8 +192,12 @@ pub use transport::{Cors, CsrfMode, InvalidTransport, SameSite, Transport};
 /// | `max_auth_age = "15m"` | none | how long ago the user may have authenticated: `s`, `m`, `h`, `d` | 403 `invalid claim`, entry `auth_time`; `WWW-Authenticate` as in RFC 9470 |
 /// | `check = store` | off | asks the store whether the session is live, at the cost of one read | 401; 503 if the store fails |
 /// | `transport = cookie`, `= header` | both | sees only tokens that come so; a request with others has no session | 401, nothing cleared |
-/// | `csrf = dangerously_off` | on | serves requests that another site's page may have made in the user's name: for what harms nobody when it is called unasked | |
+/// | `csrf = dangerously_off` | on | serves requests that another site's page may have made in the user's name: for what harms nobody when it is called unasked | while it is on: 403 `cross-site request refused` |
 /// | `on_refused = function` | the usual answer | an async function that takes a [`RefusedRequest`] and answers it: see [`RefusalAnswer`] | as the function says |
+///
+/// Each key stands once. `optional` goes with neither `require`, `require_only` nor `max_auth_age`, `require` not with
+/// `require_only`, `csrf` not with `transport = header`, and `on_refused` not with a `Result` as first argument. What else is
+/// refused at compile time, and how, shows [`guide::compile_errors`].
 ///
 /// # Requirements
 ///
@@ -282,7 +291,8 @@ pub use session_macros::requirement;
 
 /// Makes a handler a login: it gets a [`Login`] and, if it succeeds, leaves a session behind.
 ///
-/// `#[login_endpoint(POST "/path")]`. The method is `POST`, the path has no captures.
+/// `#[login_endpoint(POST "/path")]`. The method is `POST`, the path has no captures; there are no keys. Without a path it is a plain
+/// axum handler. The first argument is [`Login`].
 ///
 /// ```
 /// # use axum::{Json, http::StatusCode};
@@ -300,17 +310,19 @@ pub use session_macros::requirement;
 /// ```
 ///
 /// The session is made when the handler has answered below 400, and the response then carries its tokens, by cookie or by header
-/// as the client asks in `st-auth-mode`. If the store fails, the answer is 503 instead. The session that the request carried
-/// is replaced, but ends only when the new one is first used, so that a login whose answer is lost logs nobody out.
+/// as the client asks in `st-auth-mode`. If the store fails, the answer is 503 instead; if the user has as many sessions as
+/// [allowed](SessionsBuilder::max_sessions_per_user), and more are refused, it is 409. The session that the request carried is
+/// replaced, but ends only when the new one is first used, so that a login whose answer is lost logs nobody out.
 ///
-/// A login that another site's page caused is refused, for its victim would go on in the attacker's account.
+/// A login that another site's page caused is refused with 403 `cross-site request refused`, for its victim would go on in the
+/// attacker's account.
 pub use session_macros::login_endpoint;
 
 /// Makes a handler the refresh endpoint: it runs after the rotation, with the session.
 ///
 /// `#[refresh_endpoint(POST "/path", on_theft = function)]`; without a path it is `POST "/auth/session/refresh"`, where the
 /// official browser SDK looks for it. There is one in a table of [`routes!`], and its path is the path of the refresh cookie: the
-/// browser sends the refresh token nowhere else.
+/// browser sends the refresh token nowhere else. So the path has no captures, and no `/` at its end.
 ///
 /// ```
 /// use session_runtime::{Session, Theft, refresh_endpoint};
@@ -327,14 +339,42 @@ pub use session_macros::login_endpoint;
 /// [`Session`], or `Result<Session, SessionError>` to answer refusals and theft itself; none is fine. A further argument that
 /// rejects the request, such as a body that does not parse, keeps the tokens from the client until it tries again.
 ///
-/// The function named by `on_theft` is async, takes a [`Theft`] and returns `()`, or a response to answer with: see
-/// [`TheftAnswer`]. It is called by the request that found the theft. Thefts found otherwise, on other nodes too, are told by
+/// A refresh token that is none, has expired or belongs to a session that has ended is refused with 401 `unauthorised`, a stolen
+/// one with 401 `token theft detected`; either has the client forget its tokens, unless a newer login has given it others. Without
+/// a token it is 401 too, and nothing is forgotten. A refresh that another site's page caused is refused with 403, and a store
+/// that fails with 503; both leave the tokens as they are.
+///
+/// The function named by `on_theft`, by default none, is async, takes a [`Theft`] and returns `()`, or a response to answer
+/// with: see [`TheftAnswer`]. It is called by the request that found the theft. Thefts found otherwise, on other nodes too, are told by
 /// [`Sessions::events`].
+///
+/// # Bound clients
+///
+/// A client that adds a random nonce of its own to each refresh makes a copy of the refresh token useless to whoever has the copy
+/// alone: the thief is found at the first use, and an answer that got lost can be asked for again after any delay. The endpoint needs
+/// no setting for it, and clients that send no nonce are served as ever; the session is bound by the first exchange that comes
+/// with one.
+///
+/// The client sends `st-nonce: <generation>.<nonce>`: the `generation` that its access token claims, which a script reads as
+/// `up.generation` in the front token, and 22 to 64 characters of base64url, at least 128 bits from a cryptographic generator.
+/// It has one nonce for each generation of each session, which it shares among its tabs, writes durably before the request, and keeps
+/// until it has a token three generations later. From another origin the header has to be among those that CORS allows.
+///
+/// | the client sends | it is answered | |
+/// |---|---|---|
+/// | no nonce, with a token that is bound | 409, `session-error: nonce_required` | |
+/// | a nonce of another generation | 409, `session-error: nonce_generation` | another tab has refreshed: read the state again |
+/// | a malformed nonce, or several | 400, `session-error: nonce_malformed` | |
+/// | its own nonce, with a token that it exchanged before | the same successor again | |
+/// | another nonce than the token was exchanged with | `token theft detected` | the session has ended |
+///
+/// The first three change nothing and clear nothing. The rules are in [`rotation`](rotation#bound-clients).
 pub use session_macros::refresh_endpoint;
 
 /// Makes a handler the logout: when it succeeds, its session ends.
 ///
-/// `#[logout_endpoint(POST "/path")]`; without a path it is `POST "/auth/signout"`, where the official browser SDK looks for it.
+/// `#[logout_endpoint(POST "/path")]`; without a path it is `POST "/auth/signout"`, where the official browser SDK looks for it. The
+/// path has no captures; there are no keys.
 ///
 /// ```
 /// use session_runtime::{Session, logout_endpoint};
@@ -345,12 +385,15 @@ pub use session_macros::refresh_endpoint;
 ///
 /// The session ends when the handler has answered below 400, and the response has the client forget its tokens. A handler that
 /// returns nothing is answered with `{"status":"OK"}`. If the store fails, the answer is 503 and nothing is forgotten. An
-/// expired access token is told to refresh first, as on any protected route.
+/// expired access token is told to refresh first, as on any protected route. What the application
+/// [requires of every route](SessionsBuilder::require) is not required here.
+///
+/// The first argument is [`Session`], or `Result<Session, SessionError>` to answer refusals itself; none is fine.
 pub use session_macros::logout_endpoint;
 
 /// States that a handler is open to everyone, so that it can be listed in [`routes!`].
 ///
-/// `#[public(METHOD "/path")]`. The handler goes through no guard and asks nothing of the state.
+/// `#[public(METHOD "/path")]`. The handler goes through no guard and asks nothing of the state; there are no keys.
 ///
 /// ```
 /// use session_runtime::public;
@@ -391,6 +434,10 @@ pub use session_macros::public;
 ///   token;
 /// - with a prefix that is malformed or has captures;
 /// - when the router's state holds no [`Sessions`], or can't give the state of an included table.
+///
+/// [`guide::compile_errors`] shows the error of each.
+///
+/// An entry, a group or an included table may carry `#[cfg(…)]`; other attributes belong to the handler.
 ///
 /// [`Routes::router`] makes an axum router of it. It may be merged with others. If it is nested, the table does not know the path at
 /// which it is reached, and the first login or refresh fails with 500 and says so: write the prefix into the table.
@@ -439,7 +486,7 @@ pub use session_macros::public;
 /// state. It gets every request below its prefix that no other route takes, of every method, with the prefix taken off its path
 /// as by axum's `Router::nest`.
 ///
-/// - `"/prefix" => public_service(function, reason = "…")` is open to everyone, and says why.
+/// - `"/prefix" => public_service(function, reason = "…")` is open to everyone, and says why, for the [`Manifest`] to show.
 /// - `"/prefix" => protected_service(function)` stands behind the same guard as a handler with [`protected`], and takes the same
 ///   keys, `optional` apart. The service finds its [`Session`] in the extensions of the request.
 ///
@@ -502,12 +549,13 @@ pub mod __private {
         Requirement,
         guard::{
             Answers, AskFuture, Asked, Guard, NoRequirement, Require, RequireAll, RequirementAnswer,
-            RequirementFn, Unmet, check_argument, extract, refusal_answer, respond, theft_answer,
+            RequirementFn, Unmet, extract, refusal_answer, respond, theft_answer,
         },
         route::{
-            Completeness, Endpoint, Finding, GuardOptions, Hash, Hashes, Included, Method, Mount, Mounting,
-            Part, RefusalHook, RouteInfo, RouteSpec, TheftHook, Unlisted, Wild, capacity, conflict, flatten,
-            joined_len, joined_prefixes, kind, route_count, route_group, routes, verdicts,
+            Completeness, Endpoint, Finding, GuardOptions, HandlerFuture, Hash, Hashes, Included,
+            ListedHandler, Method, Mount, Mounting, Part, Protection, RefusalHook, Remarks, RouteInfo,
+            RouteSpec, TheftHook, Unlisted, Wild, capacity, check, conflict, flatten, joined_len,
+            joined_prefixes, kind, route_count, route_group, routes, verdicts,
         },
     };
 }

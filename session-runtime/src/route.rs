@@ -11,7 +11,7 @@ mod mount;
 mod part;
 mod tokens;
 
-use std::{fmt, future::Future, pin::Pin, time::Duration};
+use std::{any::TypeId, fmt, future::Future, panic::Location, pin::Pin, time::Duration};
 
 use axum::{Router, response::Response};
 
@@ -19,12 +19,12 @@ use self::kind::{Kind, RouteKind};
 use crate::{RefusedRequest, Requirement, Theft, Transport};
 
 pub use self::{
-    checks::{Completeness, Finding, Verdict, capacity, conflict, verdicts},
+    checks::{Completeness, Finding, Verdict, capacity, check, conflict, verdicts},
     hash::{Hash, Hashes, Wild},
     info::RouteInfo,
     manifest::Manifest,
     method::Method,
-    mount::{Mount, Mountable, Mounting, PartOf},
+    mount::{HandlerFuture, Listed, ListedHandler, Mount, Mountable, Mounting, PartOf},
     part::{Included, Part, flatten, joined_len, joined_prefixes, route_count},
 };
 
@@ -128,37 +128,36 @@ impl<S: 'static> fmt::Debug for Table<S> {
     label = "not a handler with an attribute"
 )]
 pub trait Endpoint: 'static {
+    /// What stands before the handler.
+    type Protection: Protection;
+
+    /// What the attribute tells the table.
+    const SPEC: &'static RouteSpec;
+}
+
+/// What stands before a handler, as its guard needs it.
+///
+/// A handler whose attribute says no more than its kind has that [kind](kind) for its protection, so that the guards of all
+/// such handlers are one type, which is compiled once. Any other has a protection of its own.
+#[doc(hidden)]
+pub trait Protection: 'static {
     /// What the attribute is.
     type Kind: Kind;
 
     /// The functions among the requirements: `()`, or the first and the others.
     type Functions: 'static;
 
-    /// Where the handler is mounted; `None` without a path.
-    const ROUTE: Option<RouteSpec>;
-
     /// What the guard looks at beyond the session.
-    const GUARD: GuardOptions = GuardOptions::DEFAULT;
-
-    /// The requirements as written.
-    const REQUIREMENTS: &'static [&'static str] = &[];
-
-    /// The function that answers what the guard refuses, as written.
-    const ON_REFUSED: Option<&'static str> = None;
-
-    /// The function that is told of a stolen refresh token, as written.
-    const ON_THEFT: Option<&'static str> = None;
-
-    /// Why a service is open to everyone.
-    const REASON: Option<&'static str> = None;
-
-    /// False for a function that only a table took for a handler.
-    const IS_ANNOTATED: bool = true;
+    const OPTIONS: GuardOptions = GuardOptions::DEFAULT;
 
     /// What the session's claims must be.
     fn requirements() -> &'static [Requirement] {
         &[]
     }
+
+    /// What the table shows of it.
+    const SHOWN: &'static Shown =
+        &Shown { kind: <Self::Kind as Kind>::KIND, options: Self::OPTIONS, id: TypeId::of::<Self>() };
 
     /// Who answers what the guard refuses.
     fn on_refused() -> Option<RefusalHook> {
@@ -185,43 +184,100 @@ pub type TheftHook = fn(Theft) -> Pin<Box<dyn Future<Output = Option<Response>> 
 pub enum Unlisted {}
 
 impl Endpoint for Unlisted {
-    type Kind = kind::Public;
-    type Functions = ();
-    const ROUTE: Option<RouteSpec> = None;
-    const IS_ANNOTATED: bool = false;
+    type Protection = kind::Public;
+    const SPEC: &'static RouteSpec = &RouteSpec { is_annotated: false, ..RouteSpec::unrouted("") };
 }
 
 /// A route as its attribute states it.
 #[doc(hidden)]
 #[derive(Clone, Copy, Debug)]
 pub struct RouteSpec {
-    /// The method.
-    pub method: Method,
-    /// A path that axum's router accepts; empty if the attribute's was refused.
-    pub path: &'static str,
-    /// The hashes of the path.
-    pub hashes: Hashes,
-    /// The handler, with the modules that lead to it.
-    pub handler: &'static str,
+    method: Method,
+    path: PathSpec,
+    /// The handler, with the modules that lead to it; a service as written.
+    handler: &'static str,
     /// Where the attribute stands.
-    pub file: &'static str,
-    /// Its line.
-    pub line: u32,
-    /// Its column.
-    pub column: u32,
+    place: &'static Location<'static>,
+    /// Whether the attribute names a path, good or not.
+    has_path: bool,
+    /// False for a function that only a table took for a handler.
+    is_annotated: bool,
+    remarks: &'static Remarks,
 }
 
 impl RouteSpec {
+    /// The route of a handler whose attribute stands where this is called.
+    #[track_caller]
+    pub const fn here(method: Method, path: &'static str, hashes: Hashes, handler: &'static str) -> Self {
+        let path = PathSpec { text: path, hashes, is_routed: true };
+        let (place, remarks) = (Location::caller(), Remarks::NONE);
+        Self { method, path, handler, place, has_path: true, is_annotated: true, remarks }
+    }
+
+    /// A handler whose attribute names no path, or a service, whose path is in the table.
+    #[track_caller]
+    pub const fn unrouted(handler: &'static str) -> Self {
+        let path = *PathSpec::NONE;
+        Self { path, has_path: false, ..Self::here(Method::GET, "", path.hashes, handler) }
+    }
+
     /// A route whose attribute has errors; no check adds to them.
-    pub const REFUSED: Self = Self {
-        method: Method::GET,
-        path: "",
-        hashes: Hashes::EMPTY,
-        handler: "",
-        file: "",
-        line: 0,
-        column: 0,
-    };
+    #[track_caller]
+    pub const fn refused() -> Self {
+        Self { has_path: true, ..Self::unrouted("") }
+    }
+
+    /// With remarks.
+    #[must_use]
+    pub const fn with(self, remarks: &'static Remarks) -> Self {
+        Self { remarks, ..self }
+    }
+}
+
+/// What an attribute says beside the route, as written, for a table to show.
+#[doc(hidden)]
+#[derive(Clone, Copy, Debug)]
+pub struct Remarks {
+    /// The requirements.
+    pub requirements: &'static [&'static str],
+    /// The function that answers what the guard refuses.
+    pub on_refused: Option<&'static str>,
+    /// The function that is told of a stolen refresh token.
+    pub on_theft: Option<&'static str>,
+    /// Why a service is open to everyone.
+    pub reason: Option<&'static str>,
+}
+
+impl Remarks {
+    /// Nothing is said.
+    pub const NONE: &'static Self =
+        &Self { requirements: &[], on_refused: None, on_theft: None, reason: None };
+}
+
+/// A path below a prefix.
+#[derive(Clone, Copy, Debug)]
+struct PathSpec {
+    /// As axum's router takes it.
+    text: &'static str,
+    hashes: Hashes,
+    /// False where an attribute names no path, or one that was refused.
+    is_routed: bool,
+}
+
+impl PathSpec {
+    const NONE: &'static Self = &Self { text: "", hashes: Hashes::EMPTY, is_routed: false };
+
+    /// The prefix itself.
+    const ROOT: &'static Self = &Self { is_routed: true, ..*Self::NONE };
+}
+
+/// What a table shows of a protection.
+#[doc(hidden)]
+#[derive(Clone, Copy, Debug)]
+pub struct Shown {
+    kind: RouteKind,
+    options: GuardOptions,
+    id: TypeId,
 }
 
 /// What the guard of a handler looks at beyond the session.

@@ -9,15 +9,15 @@ use crate::{
     clock::{Clock, Timestamp},
     config::{Config, SessionsBuilder},
     engine::{Client, Engine, read_claims, read_data, write_claims, write_data},
-    error::{SessionError, StoreError},
+    error::{NonceProblem, SessionError, StoreError},
     event::Events,
-    exchange::{Refreshed, Refusal},
+    exchange::{Presentation, Refreshed, Refusal, nonce_for},
     handle::SessionHandle,
     revocation::Standing,
     session::{Accepted, Session},
     shared::Shared,
     store::{Change, DynStore, EndReason, Fingerprint, Row, SessionStore},
-    token::{AccessToken, Jwks, Keys, Opened, RefreshToken, access, refresh},
+    token::{AccessToken, Jwks, Keys, RefreshToken, access, nonce::Nonce, refresh},
     transport::Cors,
 };
 
@@ -94,11 +94,29 @@ impl Sessions {
     ///
     /// # Errors
     ///
-    /// [`SessionError::Unauthorised`], [`SessionError::TokenTheft`], [`SessionError::StoreUnavailable`].
+    /// [`SessionError::Unauthorised`], [`SessionError::TokenTheft`], [`SessionError::StoreUnavailable`], and
+    /// [`SessionError::NonceRefused`] where the session is bound.
     pub async fn refresh(&self, refresh_token: &str) -> Result<Tokens, SessionError> {
-        let opened = refresh::open(&self.0.keys, refresh_token).map_err(|_| SessionError::Unauthorised)?;
-        let refreshed =
-            self.exchange(opened, [Fingerprint::default()].into()).await.map_err(Refusal::into_error)?;
+        self.exchange_text(refresh_token, None).await
+    }
+
+    /// Exchanges a refresh token of a [bound client](mod@crate::rotation#bound-clients); `nonce` is what it would send in
+    /// `st-nonce`.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`refresh`](Self::refresh), and [`SessionError::NonceRefused`] where the nonce is malformed or of another
+    /// generation.
+    pub async fn refresh_bound(&self, refresh_token: &str, nonce: &str) -> Result<Tokens, SessionError> {
+        let nonce = Nonce::read(nonce).ok_or(SessionError::NonceRefused(NonceProblem::Malformed))?;
+        self.exchange_text(refresh_token, Some(nonce)).await
+    }
+
+    async fn exchange_text(&self, token: &str, nonce: Option<Nonce<'_>>) -> Result<Tokens, SessionError> {
+        let token = refresh::open(&self.0.keys, token).map_err(|_| SessionError::Unauthorised)?;
+        let nonce = nonce_for(&token, nonce)?;
+        let presented = Presentation { token, nonce, by: [Fingerprint::default()].into() };
+        let refreshed = self.exchange(presented).await.map_err(Refusal::into_error)?;
         Ok(refreshed.tokens.clone())
     }
 
@@ -219,12 +237,8 @@ impl Sessions {
         &self.0
     }
 
-    pub(crate) async fn exchange(
-        &self,
-        token: Opened,
-        by: Arc<[Fingerprint]>,
-    ) -> Result<Arc<Refreshed>, Refusal> {
-        self.0.to_arc().exchange(token, by).await
+    pub(crate) async fn exchange(&self, presented: Presentation) -> Result<Arc<Refreshed>, Refusal> {
+        self.0.to_arc().exchange(presented).await
     }
 }
 

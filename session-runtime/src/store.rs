@@ -1,12 +1,18 @@
 //! Where sessions are kept: the contract of a store, and the stores that come with the library.
 
+#[cfg(feature = "sqlite")]
+mod columns;
 mod memory;
 mod row;
+#[cfg(feature = "sqlite")]
+mod sqlite;
 
 use std::{future::Future, sync::Arc, time::Duration};
 
 use futures_util::future::BoxFuture;
 
+#[cfg(feature = "sqlite")]
+pub use self::sqlite::{Durability, SqliteStore, SqliteStoreBuilder};
 pub use self::{
     memory::MemoryStore,
     row::{
@@ -34,12 +40,34 @@ use crate::{
 /// - **A row belongs to its handle.** An answer that arrives on a connection whose request was cancelled must not be taken for
 ///   the answer to the next one.
 ///
-/// A row that ends in a way that [shows its use](EndReason::shows_use) takes the one that it [replaces](Row::replaces) along in
-/// the same step, which ends as [`EndReason::Replaced`], and so on: the client has moved on from all of them.
+/// - **One step, one transaction.** What an operation reads, decides, writes and publishes is one atomic step. A store that
+///   decides on a row which it read in an earlier step rotates one token twice, and brings ended sessions back.
+///
+/// # What ends with what
+///
+/// A row that is used for the first time ends the one that it [replaces](Row::replaces), as [`EndReason::Replaced`]. So does an end
+/// that [shows its use](EndReason::shows_use), which `Replaced` does too: the client has moved on from all of them. All of that
+/// happens in the same step. A row was used where [`Decision::answer`] says something, or where it is confirmed and still lives.
+/// Whether the row goes on naming what it has replaced is the store's own affair.
+///
+/// # The feed
 ///
 /// Ends of sessions are published in the order in which they happened through [`revocations`](Self::revocations), with a
 /// cursor, so that a node that was away misses none. The count behind the cursor survives what the store survives; a node
 /// that is answered with an earlier cursor than its own reads from the beginning.
+///
+/// Each end is published once, in the step that it happens in: else a crash between the two would lose it. A store whose writers
+/// commit side by side must not let a reader see a later number before an earlier one.
+///
+/// # A store of your own
+///
+/// The steps that decide are methods of [`Row`], [`Exchange`] and [`NewRow`]; a store runs them where nothing else can touch the
+/// row, and keeps the result. The [conformance kit](crate::testing::conformance) of the feature `testing` tells whether it does. This
+/// one is complete, and passes:
+///
+/// ```
+#[doc = include_str!("store/custom.rs")]
+/// ```
 pub trait SessionStore: Send + Sync + 'static {
     /// The clock that the store keeps time by, if it lives in this process. For any other store the default is right: the
     /// system's clock is read between two calls, and its difference to the store's is measured.
@@ -54,15 +82,17 @@ pub trait SessionStore: Send + Sync + 'static {
         None
     }
 
-    /// Inserts a session unless its handle is taken, and ends the user's oldest ones beyond the limit in the same step.
+    /// Inserts a session unless its handle is taken, by a live session or an ended one, and ends the user's oldest ones beyond the limit in the same step.
     ///
     /// The session that it [replaces](NewRow::replaces) does not count towards the limit and is not ended by it.
     ///
     /// A session's `created_at` is later than the time of every [`revoke_all`](Self::revoke_all) of its user that came before.
     fn create(&self, new: NewRow) -> impl Future<Output = Result<Creation, StoreError>> + Send;
 
-    /// Runs [`Exchange::step`] on the row. Where the row was used for the first time, ends the session that it
-    /// [replaces](Row::replaces).
+    /// Runs [`Exchange::step`] on the row, and publishes the end where it found a theft. Where the row was used, ends the session
+    /// that it [replaces](Row::replaces).
+    ///
+    /// In the ordinary case this is one round trip to the database.
     fn rotate(&self, exchange: Exchange) -> impl Future<Output = Result<Rotation, StoreError>> + Send;
 
     /// Runs [`Row::confirm`] for each handle and generation, in any order, and ends the sessions that the rows
@@ -73,7 +103,8 @@ pub trait SessionStore: Send + Sync + 'static {
     /// The row of a session, whether it is live or not.
     fn read(&self, handle: SessionHandle) -> impl Future<Output = Result<Option<Row>, StoreError>> + Send;
 
-    /// Runs [`Row::change`].
+    /// Runs [`Row::change`]. The change is lost to nobody: of two that name the same version, one is made, and the other is
+    /// answered with [`Changed::Conflict`].
     fn update(
         &self,
         handle: SessionHandle,
@@ -81,7 +112,7 @@ pub trait SessionStore: Send + Sync + 'static {
         change: Change,
     ) -> impl Future<Output = Result<Changed, StoreError>> + Send;
 
-    /// Ends a session. Returns whether it was live.
+    /// Runs [`Row::end`]. Returns whether the session was live.
     fn revoke(
         &self,
         handle: SessionHandle,
@@ -90,7 +121,8 @@ pub trait SessionStore: Send + Sync + 'static {
 
     /// Ends the user's sessions, but not `except`. Returns the handles of those that were live.
     ///
-    /// Without an exception, nothing made before this step survives it, whatever is in flight.
+    /// Without an exception, nothing made before this step survives it, whatever is in flight, and a [`Revocation::User`] is
+    /// published too, even if the user has no session: access tokens may outlive the rows.
     fn revoke_all(
         &self,
         user: Arc<str>,
@@ -102,6 +134,8 @@ pub trait SessionStore: Send + Sync + 'static {
     fn list(&self, user: Arc<str>) -> impl Future<Output = Result<Vec<Row>, StoreError>> + Send;
 
     /// Deletes up to `limit` rows that [are dead](Row::is_dead), and what else is older than `retention`.
+    ///
+    /// A row may stay longer than it must, such as an hour; one that isn't dead may never go.
     fn purge_expired(
         &self,
         retention: Duration,
@@ -109,6 +143,8 @@ pub trait SessionStore: Send + Sync + 'static {
     ) -> impl Future<Output = Result<Purge, StoreError>> + Send;
 
     /// The ends of sessions after a cursor, in order. Without any, waits for one, at most for `wait`; then answers without.
+    ///
+    /// A cursor that the store has never come to is answered at once, with the one that it has come to.
     fn revocations(
         &self,
         after: Cursor,

@@ -156,6 +156,30 @@
 //! # }
 //! ```
 //!
+//! # Bound clients
+//!
+//! A client with [`TestClient::bound`] sends nonces, so a stolen token is found out without any delay.
+//!
+//! ```
+//! # include!(concat!(env!("CARGO_MANIFEST_DIR"), "/src/testing/example.rs"));
+//! # use std::time::Duration;
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() {
+//! # let site = site().await;
+//! let alice = site.login_as("alice").await.bound();
+//! site.advance(Duration::from_hours(2));
+//! alice.refresh().await.assert_ok();
+//!
+//! let thief = alice.steal_refresh();
+//! thief.refresh().await.assert_refused("nonce_required");
+//! site.advance(Duration::from_hours(2));
+//! alice.refresh().lose_response().await;
+//! site.advance(Duration::from_hours(2));
+//! alice.refresh().await.assert_ok(); // the same client, however late
+//! thief.bound().refresh().await.assert_refused("token_theft");
+//! # }
+//! ```
+//!
 //! # Revocation
 //!
 //! ```
@@ -170,6 +194,10 @@
 //! # }
 //! ```
 //!
+//! # Stores of your own
+//!
+//! [`conformance`] is the kit that every store must pass.
+//!
 //! # Header mode
 //!
 //! ```
@@ -182,6 +210,8 @@
 //! app.get("/getHomeFeed").await.assert_ok();
 //! # }
 //! ```
+
+pub mod conformance;
 
 mod client;
 mod jar;

@@ -5,7 +5,7 @@
 //!
 //! | | access token | refresh token |
 //! |---|---|---|
-//! | form | JWT, `typ: at+jwt` ([`access`]) | 77 bytes, base64url ([`refresh`]) |
+//! | form | JWT, `typ: at+jwt` ([`access`]) | 77 or 93 bytes, base64url ([`refresh`]) |
 //! | proves itself by | a signature, or a MAC with HS256 | two MACs, one of them salted by the session's row |
 //! | asks the store | never | after its first MAC was found right |
 //!
@@ -16,6 +16,7 @@ mod base64url;
 pub mod derived;
 pub mod key_ring;
 pub mod keys;
+pub(crate) mod nonce;
 pub mod refresh;
 mod signing;
 #[cfg(test)]

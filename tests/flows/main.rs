@@ -7,6 +7,7 @@ mod client;
 mod store;
 mod world;
 
+mod bound;
 mod cors;
 mod faults;
 mod guarding;

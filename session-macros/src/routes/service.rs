@@ -61,16 +61,10 @@ impl Service {
     }
 
     /// The description of the service, on the type `name`.
-    pub(super) fn describe(&self, name: &Ident, cfgs: &TokenStream) -> TokenStream {
+    pub(super) fn describe(&self, name: &Ident, cfgs: &[TokenStream]) -> TokenStream {
         let written = as_written(self.path.to_token_stream());
         let route = quote_spanned! {last_span(&self.path)=>
-            ::core::option::Option::Some(::session_runtime::__private::RouteSpec {
-                handler: #written,
-                file: ::core::file!(),
-                line: ::core::line!(),
-                column: ::core::column!(),
-                ..::session_runtime::__private::RouteSpec::REFUSED
-            })
+            ::session_runtime::__private::RouteSpec::unrouted(#written)
         };
         self.endpoint.describe(name, &route, cfgs)
     }

@@ -7,11 +7,12 @@ use axum::http::{HeaderMap, header::COOKIE, request::Parts};
 use super::check_csrf_of_refresh;
 use crate::{
     engine::{Engine, NamedSession},
-    error::SessionError,
-    exchange::Refusal,
+    error::{NonceProblem, SessionError},
+    exchange::{Refusal, nonce_for},
     handle::SessionHandle,
+    rotation::NonceHash,
     session::Accepted,
-    token::{Opened, refresh},
+    token::{Opened, nonce::Nonce, refresh},
     transport::{
         Transport, cookie,
         header::{self, Bearer},
@@ -133,15 +134,36 @@ fn carries_in_headers(engine: &Engine, headers: &HeaderMap, bearer: Bearer<'_>) 
 /// The refresh token that a request presents, its first MAC found right.
 pub(super) struct FoundRefreshToken {
     pub(super) token: Opened,
+    /// The hash of the nonce that comes with it.
+    pub(super) nonce: Option<NonceHash>,
     pub(super) transport: Transport,
     pub(super) several: bool,
 }
 
-/// CSRF first, where a cookie could be the token; then the token of a header, else the best of those in cookies.
+/// CSRF first, where a cookie could be the token; then the token of a header, else the best of those in cookies; then its
+/// nonce.
 pub(super) fn find_refresh_token(
     engine: &Engine,
     parts: &Parts,
 ) -> Result<FoundRefreshToken, (Transport, Refusal)> {
+    let found = find_token(engine, parts)?;
+    let nonce = read_nonce(&parts.headers)
+        .and_then(|nonce| nonce_for(&found.token, nonce))
+        .map_err(|error| (found.transport, Refusal::keeping(error)))?;
+    Ok(FoundRefreshToken { nonce, ..found })
+}
+
+fn read_nonce(headers: &HeaderMap) -> Result<Option<Nonce<'_>>, SessionError> {
+    let mut values = headers.get_all(header::NONCE).iter();
+    let value = match (values.next(), values.next()) {
+        (None, _) => return Ok(None),
+        (Some(value), None) => value.to_str().ok(),
+        (Some(_), Some(_)) => None,
+    };
+    value.and_then(Nonce::read).map(Some).ok_or(SessionError::NonceRefused(NonceProblem::Malformed))
+}
+
+fn find_token(engine: &Engine, parts: &Parts) -> Result<FoundRefreshToken, (Transport, Refusal)> {
     let headers = &parts.headers;
     let invalid = |transport| (transport, Refusal::clearing(SessionError::Unauthorised));
     let open = |text: &str| refresh::open(&engine.keys, text).ok();
@@ -153,7 +175,7 @@ pub(super) fn find_refresh_token(
         (Bearer::None, Bearer::None) => None,
     };
     if let Some(token) = in_header {
-        return Ok(FoundRefreshToken { token, transport: Transport::Header, several: false });
+        return Ok(FoundRefreshToken { token, nonce: None, transport: Transport::Header, several: false });
     }
 
     let cookies = cookie::values(headers, &engine.config.cookies.refresh_name);
@@ -170,7 +192,7 @@ pub(super) fn find_refresh_token(
     check_csrf_of_refresh(engine, parts, best.as_ref().map(Opened::handle))
         .map_err(|error| (Transport::Cookie, Refusal::keeping(error)))?;
     let token = best.ok_or_else(|| invalid(Transport::Cookie))?;
-    Ok(FoundRefreshToken { token, transport: Transport::Cookie, several: cookies.len() > 1 })
+    Ok(FoundRefreshToken { token, nonce: None, transport: Transport::Cookie, several: cookies.len() > 1 })
 }
 
 /// Of several refresh tokens, the newest of the session that the access token names, else of the first session.

@@ -8,21 +8,21 @@ use axum::{
 
 use super::{Guard, RequireAll, respond};
 use crate::{
-    route::{Endpoint, Mountable, Mounting, kind::Required},
+    route::{Mountable, Mounting, Protection, kind::Required},
     session::Session,
     sessions::Sessions,
 };
 
 impl<S: Clone + Send + Sync + 'static> Mounting<'_, S> {
-    /// With the service that `make` makes of the state, behind the guard of `E`, as a handler with `#[protected]` would be.
-    pub fn guarded_service<E, F, V>(self, make: F) -> Self
+    /// With the service that `make` makes of the state, behind the guard of `P`, as a handler with `#[protected]` would be.
+    pub fn guarded_service<P, F, V>(self, make: F) -> Self
     where
         S: HoldsSessions,
-        E: Endpoint<Kind = Required, Functions: RequireAll<S>>,
+        P: Protection<Kind = Required, Functions: RequireAll<S>>,
         F: FnOnce(&S) -> V,
         V: Mountable,
     {
-        let guard = from_fn_with_state(self.state().clone(), pass::<E, S>);
+        let guard = from_fn_with_state(self.state().clone(), pass::<P, S>);
         self.service_behind(make, |router| router.route_layer(guard))
     }
 }
@@ -49,17 +49,16 @@ where
     }
 }
 
-async fn pass<E, S>(State(state): State<S>, request: Request, next: Next) -> Response
+async fn pass<P, S>(State(state): State<S>, request: Request, next: Next) -> Response
 where
-    E: Endpoint<Kind = Required, Functions: RequireAll<S>>,
+    P: Protection<Kind = Required, Functions: RequireAll<S>>,
     S: HoldsSessions + Sync,
 {
     let (mut parts, body) = request.into_parts();
-    match Guard::<E, Session>::pass(state.sessions(), &mut parts, &state).await {
+    match Guard::<P, Session>::pass(state.sessions(), &mut parts, &state).await {
         Ok(guard) => {
-            let (session, finish) = guard.open();
-            parts.extensions.insert(session);
-            respond(finish, Box::pin(next.run(Request::from_parts(parts, body)))).await
+            parts.extensions.insert(guard.argument);
+            respond(guard.finish, next.run(Request::from_parts(parts, body))).await
         }
         Err(refusal) => refusal,
     }

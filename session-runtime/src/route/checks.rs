@@ -68,7 +68,7 @@ pub const fn capacity(infos: &[RouteInfo]) -> usize {
     let mut at = 0;
     while at < infos.len() {
         // One for the path, one for the handler, one for each capture.
-        entries += 2 + infos[at].hashes.wilds.len();
+        entries += 2 + infos[at].path.hashes.wilds.len();
         at += 1;
     }
     (entries * 2).next_power_of_two()
@@ -77,6 +77,8 @@ pub const fn capacity(infos: &[RouteInfo]) -> usize {
 /// The findings on `infos`, by the positions of their entries in a table of `N` entries.
 ///
 /// A finding is with the later of two routes. An included table has its own findings on what it holds.
+///
+/// rustc takes about a microsecond for each step of this, so the way of a sound route is a short one, with few calls.
 #[doc(hidden)]
 pub const fn verdicts<const N: usize, const CAPACITY: usize>(
     infos: &[RouteInfo],
@@ -87,13 +89,16 @@ pub const fn verdicts<const N: usize, const CAPACITY: usize>(
     let refresh = first_refresh(infos);
     let mut at = 0;
     while at < infos.len() {
+        let info = &infos[at];
         let mut verdict = of_route(infos, at, refresh, completeness);
-        if matches!(verdict, Verdict::Sound) && infos[at].is_routed {
+        if matches!(verdict, Verdict::Sound) && info.path.is_routed {
             verdict = seen.add(infos, at);
         }
-        let position = infos[at].position;
-        if matches!(findings[position].verdict, Verdict::Sound) && verdict.is_new(infos, at) {
-            findings[position] = Finding { verdict, route: at };
+        if !matches!(verdict, Verdict::Sound) {
+            let is_first = matches!(findings[info.position].verdict, Verdict::Sound);
+            if is_first && verdict.is_new(infos, at) {
+                findings[info.position] = Finding { verdict, route: at };
+            }
         }
         at += 1;
     }
@@ -109,7 +114,7 @@ pub fn conflict(routes: &[(Option<Method>, &'static str, &'static str)]) -> bool
         let mut push = |path| infos.push(RouteInfo::bare(*method, prefix, path, RouteKind::Public, position));
         match method {
             Some(_) => push(path),
-            None => SERVICE_PATHS.iter().for_each(|(path, _)| push(path)),
+            None => SERVICE_PATHS.iter().for_each(|path| push(path.text)),
         }
     }
     assert!(routes.len() <= 16 && capacity(&infos) <= 1024, "more routes than a test should need");
@@ -120,7 +125,7 @@ pub fn conflict(routes: &[(Option<Method>, &'static str, &'static str)]) -> bool
 const fn first_refresh(infos: &[RouteInfo]) -> Option<usize> {
     let mut at = 0;
     while at < infos.len() {
-        if matches!(infos[at].kind, RouteKind::Refresh) {
+        if matches!(infos[at].shown.kind, RouteKind::Refresh) {
             return Some(at);
         }
         at += 1;
@@ -136,17 +141,17 @@ const fn of_route(
     completeness: Completeness,
 ) -> Verdict {
     let info = &infos[at];
-    if !info.is_annotated {
+    if !info.spec.is_annotated {
         return Verdict::NotAnnotated;
     }
-    if !info.has_path {
+    if !info.spec.has_path && !info.is_service() {
         return Verdict::NoPath;
     }
     match refresh {
-        None if info.kind.needs_refresh() && matches!(completeness, Completeness::Complete) => {
+        None if info.shown.kind.needs_refresh() && matches!(completeness, Completeness::Complete) => {
             Verdict::NoRefresh
         }
-        Some(first) if first != at && matches!(info.kind, RouteKind::Refresh) => {
+        Some(first) if first != at && matches!(info.shown.kind, RouteKind::Refresh) => {
             Verdict::SecondRefresh(first)
         }
         Some(first) if first != at && gets_refresh_cookie(info, &infos[first]) => {
@@ -161,26 +166,29 @@ const fn of_route(
 
 /// RFC 6265, section 5.1.4, as far as the text of a path tells it. An equal path and method is a duplicate instead.
 const fn gets_refresh_cookie(info: &RouteInfo, refresh: &RouteInfo) -> bool {
-    if !info.is_routed || !refresh.is_routed {
+    let (prefix, path) = (info.prefix.as_bytes(), info.path.text.as_bytes());
+    let (cookie_prefix, cookie_path) = (refresh.prefix.as_bytes(), refresh.path.text.as_bytes());
+    let (len, cookie_len) = (prefix.len() + path.len(), cookie_prefix.len() + cookie_path.len());
+    if len < cookie_len || !info.path.is_routed || !refresh.path.is_routed {
         return false;
     }
-    let mut path = Tokens::new(info.prefix, info.path);
-    let mut cookie = Tokens::new(refresh.prefix, refresh.path);
-    while let Some(expected) = cookie.next() {
-        match path.next() {
-            Some(token) if token.is(expected) => {}
-            _ => return false,
+    // A refresh path has no captures. From the end, where paths differ sooner.
+    let mut at = cookie_len;
+    while at > 0 {
+        at -= 1;
+        let expected =
+            if at < cookie_prefix.len() { cookie_prefix[at] } else { cookie_path[at - cookie_prefix.len()] };
+        let found = if at < prefix.len() { prefix[at] } else { path[at - prefix.len()] };
+        if found != expected {
+            return false;
         }
     }
-    match path.next() {
-        Some(token) => token.is(Token::SLASH),
-        None => !info.shares_method_with(refresh),
-    }
+    if len == cookie_len { !info.shares_method_with(refresh) } else { info.byte(cookie_len) == b'/' }
 }
 
 /// Whether the path of `info` begins with the segments of `prefix`.
 const fn is_below(info: &RouteInfo, prefix: &str) -> bool {
-    let mut path = Tokens::new(info.prefix, info.path);
+    let mut path = info.tokens();
     let mut above = Tokens::new(prefix, "");
     while let Some(expected) = above.next() {
         match path.next() {
@@ -226,8 +234,8 @@ impl<const CAPACITY: usize> Seen<CAPACITY> {
         let info = &infos[route];
         let mut verdict = self.add_handler(infos, route);
         let mut at = 0;
-        while at < info.hashes.wilds.len() {
-            verdict = verdict.or(self.add_wild(infos, route, info.hashes.wilds[at]));
+        while at < info.path.hashes.wilds.len() {
+            verdict = verdict.or(self.add_wild(infos, route, info.path.hashes.wilds[at]));
             at += 1;
         }
         self.add_path(infos, route).or(verdict)
@@ -235,7 +243,8 @@ impl<const CAPACITY: usize> Seen<CAPACITY> {
 
     const fn add_handler(&mut self, infos: &[RouteInfo], route: usize) -> Verdict {
         let info = &infos[route];
-        let hash = info.handler_hash;
+        // Handlers of one path are told apart below.
+        let hash = info.spec.path.hashes.text.value;
         let mut slot = Slot::new(hash, CAPACITY);
         while let Some(entry) = self.entries[slot.at] {
             if entry.is(hash, What::Handler) {
@@ -275,7 +284,7 @@ impl<const CAPACITY: usize> Seen<CAPACITY> {
     const fn add_path(&mut self, infos: &[RouteInfo], route: usize) -> Verdict {
         let info = &infos[route];
         let methods = info.methods();
-        let hash = info.hashes.tokens.after(info.prefix_hash).value;
+        let hash = info.tokens_hash();
         let mut slot = Slot::new(hash, CAPACITY);
         while let Some(entry) = self.entries[slot.at] {
             if entry.is(hash, What::Path) {
@@ -330,7 +339,7 @@ const fn find_same(infos: &[RouteInfo], route: usize) -> usize {
     let mut at = 0;
     while at < route {
         let shares_method = infos[at].shares_method_with(&infos[route]);
-        if infos[at].is_routed && shares_method && infos[at].has_text_of(&infos[route]) {
+        if infos[at].path.is_routed && shares_method && infos[at].has_text_of(&infos[route]) {
             return at;
         }
         at += 1;
@@ -360,10 +369,10 @@ impl Verdict {
         }
     }
 
-    const fn message(self, infos: &[RouteInfo], info: &RouteInfo) -> Option<Message> {
+    const fn message(self, infos: &[RouteInfo], info: &RouteInfo) -> Message {
         let text = Message::new();
-        Some(match self {
-            Self::Sound => return None,
+        match self {
+            Self::Sound => text,
             Self::NotAnnotated => {
                 let text = text
                     .text("`")
@@ -428,14 +437,18 @@ impl Verdict {
                 let text = infos[other].write_handler(text);
                 text.text("\nhelp: give one of them another path")
             }
-        })
+        }
     }
 }
 
-impl Finding {
-    /// The compile error, if there is one.
-    pub const fn message(self, infos: &[RouteInfo]) -> Option<Message> {
-        self.verdict.message(infos, &infos[self.route])
+/// Panics with the compile error of an entry, if it has one. rustc shows the error where this is called.
+#[doc(hidden)]
+#[track_caller]
+pub const fn check(findings: &[Finding], infos: &[RouteInfo], entry: usize) {
+    let Finding { verdict, route } = findings[entry];
+    // The message is a large value, which would take rustc longer to lay out than all the rest.
+    if !matches!(verdict, Verdict::Sound) {
+        panic!("{}", verdict.message(infos, &infos[route]).as_str());
     }
 }
 

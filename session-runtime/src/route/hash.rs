@@ -70,6 +70,12 @@ impl Hashes {
     /// The hashes of an empty path.
     pub const EMPTY: Self = Self { text: Hash::EMPTY, tokens: Hash::EMPTY, wilds: &[] };
 
+    /// The hashes of a path that the router takes to the letter.
+    pub const fn literal(value: u64, power: u64) -> Self {
+        let hash = Hash { value, power };
+        Self { text: hash, tokens: hash, wilds: &[] }
+    }
+
     /// The hashes of `/`.
     pub(super) const SLASH: Self = Self { text: Self::SLASH_ALONE, tokens: Self::SLASH_ALONE, wilds: &[] };
 

@@ -3,9 +3,9 @@
 use std::{any::TypeId, fmt, time::Duration};
 
 use super::{
-    Endpoint, GuardOptions, Method, RouteSpec, Unlisted,
+    Endpoint, Method, PathSpec, Protection, RouteSpec, Shown, Unlisted,
     hash::{Hash, Hashes},
-    kind::{Kind, RouteKind},
+    kind::{self, RouteKind},
     message::Message,
     tokens::{Relation, Tokens, relation},
 };
@@ -19,30 +19,16 @@ pub struct RouteInfo {
     /// `None` for a service, which gets every method.
     pub(super) method: Option<Method>,
     pub(super) prefix: &'static str,
-    pub(super) path: &'static str,
     pub(super) prefix_hash: Hash,
-    pub(super) hashes: Hashes,
-    pub(super) handler_hash: u64,
-    pub(super) kind: RouteKind,
-    handler: &'static str,
-    file: &'static str,
-    pub(super) line: u32,
-    column: u32,
-    endpoint: TypeId,
+    pub(super) path: &'static PathSpec,
+    pub(super) spec: &'static RouteSpec,
+    pub(super) shown: &'static Shown,
+    /// The name by which the table lists it; empty for a service.
+    written: &'static str,
     /// The entry of the table by which the route is there.
     pub(super) position: usize,
     /// Whether that entry is another table, which has checks of its own.
     pub(super) is_included: bool,
-    pub(super) is_annotated: bool,
-    /// Whether the attribute names a path.
-    pub(super) has_path: bool,
-    /// Whether that path is good; if not, the attribute says so.
-    pub(super) is_routed: bool,
-    requirements: &'static [&'static str],
-    guard: &'static GuardOptions,
-    on_refused: Option<&'static str>,
-    on_theft: Option<&'static str>,
-    reason: Option<&'static str>,
 }
 
 impl RouteInfo {
@@ -54,22 +40,22 @@ impl RouteInfo {
     /// The path as the router has it, captures in braces, the prefixes of its groups and of the tables that include it
     /// before it. That of a service ends in `/{*rest}`; it gets its prefix alone too.
     pub fn path(&self) -> String {
-        format!("{}{}", self.prefix, self.path)
+        format!("{}{}", self.prefix, self.path.text)
     }
 
     /// What the route is for.
     pub const fn kind(&self) -> RouteKind {
-        self.kind
+        self.shown.kind
     }
 
     /// The handler, with the modules that lead to it; a service as the table names it.
     pub const fn handler(&self) -> &'static str {
-        self.handler
+        if self.spec.is_annotated { self.spec.handler } else { self.written }
     }
 
     /// The file and the line of the handler's attribute, or of the table that lists the service.
     pub const fn location(&self) -> (&'static str, u32) {
-        (self.file, self.line)
+        (self.spec.place.file(), self.spec.place.line())
     }
 
     /// Whether the route is a service that the table mounts with `public_service` or `protected_service`.
@@ -79,97 +65,81 @@ impl RouteInfo {
 
     /// What the route requires, each requirement as written: `Role.includes("admin")`, or the path of a function.
     pub const fn requirements(&self) -> &'static [&'static str] {
-        self.requirements
+        self.spec.remarks.requirements
     }
 
     /// Whether that is all it requires, and what the application does has no say: `require_only`.
     pub const fn requires_only(&self) -> bool {
-        !self.guard.inherits
+        !self.shown.options.inherits
     }
 
     /// How long ago the user may have authenticated.
     pub const fn max_auth_age(&self) -> Option<Duration> {
-        self.guard.max_auth_age
+        self.shown.options.max_auth_age
     }
 
     /// Whether the store is asked if the session is live: `check = store`.
     pub const fn checks_store(&self) -> bool {
-        self.guard.check_store
+        self.shown.options.check_store
     }
 
     /// Whether requests are served that another site may have made: `csrf = dangerously_off`.
     pub const fn is_dangerously_without_csrf(&self) -> bool {
-        self.guard.dangerously_without_csrf
+        self.shown.options.dangerously_without_csrf
     }
 
     /// The only transport whose tokens are seen; `None` where it may be either.
     pub const fn transport(&self) -> Option<Transport> {
-        self.guard.transport
+        self.shown.options.transport
     }
 
     /// The function that answers what the guard refuses, as written.
     pub const fn on_refused(&self) -> Option<&'static str> {
-        self.on_refused
+        self.spec.remarks.on_refused
     }
 
     /// The function that is told of a stolen refresh token, as written.
     pub const fn on_theft(&self) -> Option<&'static str> {
-        self.on_theft
+        self.spec.remarks.on_theft
     }
 
     /// Why a service is open to everyone.
     pub const fn reason(&self) -> Option<&'static str> {
-        self.reason
+        self.spec.remarks.reason
     }
 
-    /// The route of `E`, which a table lists under `prefix` as `written`, in the place `position`.
-    pub(super) const fn of<E: Endpoint>(
-        prefix: &'static str,
-        prefix_hash: Hash,
-        written: &'static str,
-        position: usize,
-    ) -> Self {
-        let (spec, has_path) = match E::ROUTE {
-            Some(spec) => (spec, true),
-            None => (RouteSpec { handler: written, ..RouteSpec::REFUSED }, false),
-        };
-        let info = Self {
+    /// The route of `E`, the entry `position` of a table, which lists it as `written`.
+    #[doc(hidden)]
+    pub const fn listed<E: Endpoint>(written: &'static str, position: usize) -> Self {
+        let (spec, shown) = (E::SPEC, <E::Protection as Protection>::SHOWN);
+        Self {
             method: Some(spec.method),
             prefix: "",
-            path: spec.path,
             prefix_hash: Hash::EMPTY,
-            // Handlers that one macro makes stand in one place, but hardly under one path.
-            handler_hash: spec.hashes.text.value ^ ((spec.line as u64) << 32 | spec.column as u64),
-            hashes: spec.hashes,
-            kind: <E::Kind as Kind>::KIND,
-            handler: spec.handler,
-            file: spec.file,
-            line: spec.line,
-            column: spec.column,
-            endpoint: TypeId::of::<E>(),
+            path: &spec.path,
+            spec,
+            shown,
+            written,
             position,
             is_included: false,
-            is_annotated: E::IS_ANNOTATED,
-            has_path,
-            is_routed: !spec.path.is_empty(),
-            requirements: E::REQUIREMENTS,
-            guard: &E::GUARD,
-            on_refused: E::ON_REFUSED,
-            on_theft: E::ON_THEFT,
-            reason: E::REASON,
-        };
-        info.below(prefix, prefix_hash, prefix)
+        }
     }
 
     /// One of the paths at which the service `E` is found below its prefix.
-    pub(super) const fn of_service<E: Endpoint>(path: &'static str, hashes: Hashes) -> Self {
-        let info = Self::of::<E>("", Hash::EMPTY, "", 0);
-        Self { method: None, path, hashes, is_routed: true, ..info }
+    pub(super) const fn of_service<E: Endpoint>(path: &'static PathSpec) -> Self {
+        Self { method: None, path, ..Self::listed::<E>("", 0) }
     }
 
     /// A route that holds the place of one.
     pub(super) const fn placeholder() -> Self {
-        Self::of::<Unlisted>("", Hash::EMPTY, "", 0)
+        Self::listed::<Unlisted>("", 0)
+    }
+
+    /// This route under `prefix`, of the hash `prefix_hash`.
+    #[doc(hidden)]
+    #[must_use]
+    pub const fn under(self, prefix: &'static str, prefix_hash: Hash) -> Self {
+        self.below(prefix, prefix_hash, prefix)
     }
 
     /// This route under `prefix`, before which stands `outer`, of the hash `outer_hash`.
@@ -179,11 +149,9 @@ impl RouteInfo {
         let is_group_root = !self.is_service()
             && !outer.is_empty()
             && self.prefix.is_empty()
-            && matches!(self.path.as_bytes(), b"/");
-        match is_group_root {
-            true => Self { prefix, prefix_hash, path: "", hashes: Hashes::EMPTY, ..self },
-            false => Self { prefix, prefix_hash, ..self },
-        }
+            && matches!(self.path.text.as_bytes(), b"/");
+        let path = if is_group_root { PathSpec::ROOT } else { self.path };
+        Self { prefix, prefix_hash, path, ..self }
     }
 
     /// This route as one of those that an entry of a table stands for.
@@ -191,7 +159,7 @@ impl RouteInfo {
         Self { position, is_included, ..self }
     }
 
-    /// A route of no handler, to try the checks on.
+    /// A route of no handler, to try the checks on. Leaks memory.
     pub(super) fn bare(
         method: Option<Method>,
         prefix: &'static str,
@@ -199,26 +167,17 @@ impl RouteInfo {
         kind: RouteKind,
         position: usize,
     ) -> Self {
-        Self {
-            method,
-            prefix,
-            path,
-            prefix_hash: Hashes::of(prefix).text,
-            hashes: Hashes::of(path),
-            handler_hash: position as u64,
-            kind,
-            line: position as u32,
-            position,
-            is_annotated: true,
-            has_path: true,
-            is_routed: true,
-            ..Self::placeholder()
-        }
+        // No two of them are one handler.
+        let handler = position.to_string().leak();
+        let spec = Box::leak(Box::new(RouteSpec::here(Method::GET, path, Hashes::of(path), handler)));
+        let shown = Box::leak(Box::new(Shown { kind, ..*kind::Public::SHOWN }));
+        let prefix_hash = Hashes::of(prefix).text;
+        Self { method, prefix, prefix_hash, path: &spec.path, spec, shown, position, ..Self::placeholder() }
     }
 
     /// The type that stands for the handler.
     pub(crate) const fn endpoint(&self) -> TypeId {
-        self.endpoint
+        self.shown.id
     }
 
     /// Whether this is how a table shows the route: a service has more paths than it is listed with.
@@ -228,20 +187,36 @@ impl RouteInfo {
 
     /// Whether this is a service's catch-all.
     pub(super) const fn is_service_rest(&self) -> bool {
-        self.is_service() && !self.hashes.wilds.is_empty()
+        self.is_service() && !self.path.hashes.wilds.is_empty()
     }
 
     pub(super) const fn relation(&self, other: &Self) -> Relation {
-        relation(Tokens::new(self.prefix, self.path), Tokens::new(other.prefix, other.path))
+        relation(self.tokens(), other.tokens())
+    }
+
+    pub(super) const fn tokens(&self) -> Tokens<'static> {
+        Tokens::new(self.prefix, self.path.text)
     }
 
     pub(super) const fn text_hash(&self) -> u64 {
-        self.hashes.text.after(self.prefix_hash).value
+        self.path.hashes.text.after(self.prefix_hash).value
+    }
+
+    pub(super) const fn tokens_hash(&self) -> u64 {
+        if self.prefix.is_empty() {
+            return self.path.hashes.tokens.value;
+        }
+        self.path.hashes.tokens.after(self.prefix_hash).value
+    }
+
+    /// A byte of the whole path.
+    pub(super) const fn byte(&self, at: usize) -> u8 {
+        byte(self.prefix, self.path.text, at)
     }
 
     /// Whether the paths are equal to the letter.
     pub(super) const fn has_text_of(&self, other: &Self) -> bool {
-        equal(self.prefix, self.path, other.prefix, other.path)
+        equal(self.prefix, self.path.text, other.prefix, other.path.text)
     }
 
     /// Whether some request is of both routes' method.
@@ -258,13 +233,14 @@ impl RouteInfo {
     }
 
     pub(super) const fn is_same_handler(&self, other: &Self) -> bool {
-        self.line == other.line
-            && self.column == other.column
-            && equal(self.handler, self.file, other.handler, other.file)
+        let (place, place_of_other) = (self.spec.place, other.spec.place);
+        place.line() == place_of_other.line()
+            && place.column() == place_of_other.column()
+            && equal(self.handler(), place.file(), other.handler(), place_of_other.file())
     }
 
     pub(super) const fn attribute(&self) -> &'static str {
-        match self.kind {
+        match self.kind() {
             RouteKind::Protected | RouteKind::Optional => "protected",
             RouteKind::Login => "login_endpoint",
             RouteKind::Refresh => "refresh_endpoint",
@@ -274,7 +250,7 @@ impl RouteInfo {
     }
 
     pub(super) const fn write_path(&self, message: Message) -> Message {
-        message.text(self.prefix).text(self.path)
+        message.text(self.prefix).text(self.path.text)
     }
 
     pub(super) const fn write_route(&self, message: Message) -> Message {
@@ -285,12 +261,13 @@ impl RouteInfo {
     }
 
     pub(super) const fn write_handler(&self, message: Message) -> Message {
-        let message = self.write_name(message.text("`")).text("` (").text(self.file);
-        message.text(":").number(self.line).text(")")
+        let (file, line) = self.location();
+        let message = self.write_name(message.text("`")).text("` (").text(file);
+        message.text(":").number(line).text(")")
     }
 
     pub(super) const fn write_name(&self, message: Message) -> Message {
-        message.text(self.handler)
+        message.text(self.handler())
     }
 
     /// The method, or `ANY`.
@@ -324,8 +301,8 @@ const fn byte(first: &str, second: &str, at: usize) -> u8 {
 
 impl fmt::Display for RouteInfo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { prefix, path, kind, handler, file, line, .. } = self;
-        write!(f, "{} {prefix}{path} {kind} {handler} ({file}:{line})", self.method_name())
+        let (path, kind, handler, (file, line)) = (self.path(), self.kind(), self.handler(), self.location());
+        write!(f, "{} {path} {kind} {handler} ({file}:{line})", self.method_name())
     }
 }
 

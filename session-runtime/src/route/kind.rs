@@ -4,6 +4,7 @@ use std::fmt;
 
 use axum::extract::FromRef;
 
+use super::Protection;
 use crate::Sessions;
 
 /// What an attribute makes of its handler.
@@ -79,6 +80,11 @@ macro_rules! kinds {
 
         impl Kind for $kind {
             const KIND: RouteKind = RouteKind::$value;
+        }
+
+        impl Protection for $kind {
+            type Kind = Self;
+            type Functions = ();
         }
     )*};
 }

@@ -5,7 +5,7 @@ const CAPACITY: usize = 1024;
 /// The text of a compile error. What exceeds its capacity is cut at the start of a piece.
 #[doc(hidden)]
 #[derive(Clone, Copy, Debug)]
-pub struct Message {
+pub(super) struct Message {
     bytes: [u8; CAPACITY],
     len: usize,
 }
@@ -16,7 +16,7 @@ impl Message {
     }
 
     /// The text.
-    pub const fn as_str(&self) -> &str {
+    pub(super) const fn as_str(&self) -> &str {
         match str::from_utf8(self.bytes.split_at(self.len).0) {
             Ok(text) => text,
             Err(_) => "",

@@ -4,23 +4,74 @@
     reason = "what reaches this place stands in a table and has been checked"
 )]
 
-use std::{convert::Infallible, slice};
+use std::{convert::Infallible, future::Future, marker::PhantomData, pin::Pin, slice};
 
 use axum::{
     Router,
     extract::{FromRef, Request},
     handler::Handler,
-    response::IntoResponse,
+    response::{IntoResponse, Response},
     routing::{MethodFilter, on},
 };
 use tower_service::Service;
 
-use super::{Endpoint, Table, info::RouteInfo, kind::Accepts, part::SERVICE_PATHS};
+use super::{Protection, Table, info::RouteInfo, kind::Accepts, part::SERVICE_PATHS};
 use crate::guard::RequireAll;
 
-/// Adds one entry of a table to a router.
+/// How an entry of a table is mounted.
 #[doc(hidden)]
-pub type Mount<S> = for<'a> fn(Mounting<'a, S>) -> Mounting<'a, S>;
+pub enum Mount<S: 'static> {
+    /// A handler.
+    Handler(&'static dyn Listed<S>),
+    /// What adds all the routes of a service or of another table.
+    Several(for<'a> fn(Mounting<'a, S>) -> Mounting<'a, S>),
+}
+
+/// The handler of an entry.
+///
+/// axum compiles some forty functions for each type of handler that a router is given. Behind this trait all handlers of a
+/// table are one type, and what is compiled for each is its call.
+#[doc(hidden)]
+pub trait Listed<S>: Send + Sync {
+    /// [`Handler::call`].
+    fn call(&self, request: Request, state: S) -> HandlerFuture;
+}
+
+/// `H`, a handler behind the protection `P`, and for axum a `Handler<T, S>`.
+#[doc(hidden)]
+#[derive(Debug)]
+pub struct ListedHandler<P, H, T>(pub H, pub PhantomData<fn() -> (P, T)>);
+
+/// The future of every handler that is a function.
+#[doc(hidden)]
+pub type HandlerFuture = Pin<Box<dyn Future<Output = Response> + Send>>;
+
+impl<P, H, T, S> Listed<S> for ListedHandler<P, H, T>
+where
+    P: Protection<Kind: Accepts<S>, Functions: RequireAll<S>>,
+    H: Handler<T, S, Future = HandlerFuture> + Sync,
+{
+    fn call(&self, request: Request, state: S) -> HandlerFuture {
+        self.0.clone().call(request, state)
+    }
+}
+
+/// A handler of a table, as axum is given it.
+struct Mounted<S: 'static>(&'static dyn Listed<S>);
+
+impl<S> Clone for Mounted<S> {
+    fn clone(&self) -> Self {
+        Self(self.0)
+    }
+}
+
+impl<S: Send + Sync + 'static> Handler<Self, S> for Mounted<S> {
+    type Future = HandlerFuture;
+
+    fn call(self, request: Request, state: S) -> HandlerFuture {
+        self.0.call(request, state)
+    }
+}
 
 /// A router, and the routes that it is about to be given.
 #[doc(hidden)]
@@ -38,23 +89,6 @@ pub(super) fn router<S: Clone + Send + Sync + 'static>(table: &Table<S>, state: 
 }
 
 impl<'a, S: Clone + Send + Sync + 'static> Mounting<'a, S> {
-    /// With `handler`, which is the handler of `E`.
-    ///
-    /// A method, so that `S` is the state of this router before anything is inferred from what `E` accepts.
-    pub fn mount<E, H, T>(mut self, handler: H) -> Self
-    where
-        E: Endpoint<Kind: Accepts<S>, Functions: RequireAll<S>>,
-        H: Handler<T, S>,
-        T: 'static,
-    {
-        if let Some(info) = self.infos.next()
-            && let Some(method) = info.method()
-        {
-            self.router = self.router.route(&info.path(), on(MethodFilter::from(method), handler));
-        }
-        self
-    }
-
     /// With every route of `table`, whose state `T` is made of this router's.
     pub fn include<T>(self, table: &Table<T>) -> Self
     where
@@ -95,7 +129,20 @@ impl<'a, S: Clone + Send + Sync + 'static> Mounting<'a, S> {
     }
 
     fn all(self, table: &Table<S>) -> Self {
-        table.mounts.iter().fold(self, |mounting, mount| mount(mounting))
+        table.mounts.iter().fold(self, |mounting, mount| match mount {
+            Mount::Handler(handler) => mounting.handler(*handler),
+            Mount::Several(mount) => mount(mounting),
+        })
+    }
+
+    fn handler(mut self, handler: &'static dyn Listed<S>) -> Self {
+        if let Some(info) = self.infos.next()
+            && let Some(method) = info.method()
+        {
+            let handler = on(MethodFilter::from(method), Mounted(handler));
+            self.router = self.router.route(&info.path(), handler);
+        }
+        self
     }
 }
 

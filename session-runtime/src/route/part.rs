@@ -3,7 +3,7 @@
 use std::marker::PhantomData;
 
 use super::{
-    Endpoint, RouteGroup, Routes, Table,
+    Endpoint, PathSpec, RouteGroup, Routes, Table,
     hash::{Hash, Hashes},
     info::RouteInfo,
 };
@@ -12,7 +12,7 @@ use super::{
 #[doc(hidden)]
 #[derive(Clone, Copy, Debug)]
 pub enum Part {
-    /// A handler.
+    /// A handler: [`RouteInfo::listed`].
     Route(RouteInfo),
     /// A service, or another table.
     Several {
@@ -30,29 +30,27 @@ pub enum Part {
 }
 
 impl Part {
-    /// The handler of `E`, listed under `prefix` as `written`.
-    pub const fn handler<E: Endpoint>(
-        prefix: &'static str,
-        prefix_hash: Hash,
-        written: &'static str,
-        position: usize,
-    ) -> Self {
-        Self::Route(RouteInfo::of::<E>(prefix, prefix_hash, written, position))
+    /// The service that `E` describes.
+    pub const fn service<E: Endpoint>(position: usize) -> Self {
+        let infos = Service::<E>::INFOS;
+        Self::Several { infos, prefix: "", prefix_hash: Hash::EMPTY, position, is_included: false }
     }
 
-    /// The service that `E` describes, mounted at `prefix`.
-    pub const fn service<E: Endpoint>(prefix: &'static str, prefix_hash: Hash, position: usize) -> Self {
-        Self::Several { infos: Service::<E>::INFOS, prefix, prefix_hash, position, is_included: false }
+    /// Another table.
+    pub const fn table<S>(table: &'static Table<S>, position: usize) -> Self {
+        let infos = table.infos;
+        Self::Several { infos, prefix: "", prefix_hash: Hash::EMPTY, position, is_included: true }
     }
 
-    /// Another table, included under `prefix`.
-    pub const fn table<S>(
-        table: &'static Table<S>,
-        prefix: &'static str,
-        prefix_hash: Hash,
-        position: usize,
-    ) -> Self {
-        Self::Several { infos: table.infos, prefix, prefix_hash, position, is_included: true }
+    /// This entry under `prefix`.
+    #[must_use]
+    pub const fn under(self, prefix: &'static str, prefix_hash: Hash) -> Self {
+        match self {
+            Self::Route(info) => Self::Route(info.under(prefix, prefix_hash)),
+            Self::Several { infos, position, is_included, .. } => {
+                Self::Several { infos, prefix, prefix_hash, position, is_included }
+            }
+        }
     }
 }
 
@@ -76,8 +74,11 @@ impl<S> Included<RouteGroup<S>> {
 }
 
 /// The paths of a service below its prefix.
-pub(super) const SERVICE_PATHS: [(&str, Hashes); 3] =
-    [("", Hashes::EMPTY), ("/", Hashes::SLASH), ("/{*rest}", Hashes::SLASH_REST)];
+pub(super) const SERVICE_PATHS: [&PathSpec; 3] = [
+    PathSpec::ROOT,
+    &PathSpec { text: "/", hashes: Hashes::SLASH, is_routed: true },
+    &PathSpec { text: "/{*rest}", hashes: Hashes::SLASH_REST, is_routed: true },
+];
 
 struct Service<E>(PhantomData<E>);
 
@@ -85,9 +86,9 @@ impl<E: Endpoint> Service<E> {
     const INFOS: &'static [RouteInfo] = &{
         let [root, slash, rest] = SERVICE_PATHS;
         [
-            RouteInfo::of_service::<E>(root.0, root.1),
-            RouteInfo::of_service::<E>(slash.0, slash.1),
-            RouteInfo::of_service::<E>(rest.0, rest.1),
+            RouteInfo::of_service::<E>(root),
+            RouteInfo::of_service::<E>(slash),
+            RouteInfo::of_service::<E>(rest),
         ]
     };
 }

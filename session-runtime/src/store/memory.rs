@@ -206,7 +206,7 @@ impl Inner {
         if let Some(row) = &mut row {
             if let Decision::Theft { .. } = decision {
                 self.publish_end(row);
-            } else if !matches!(decision, Decision::Unauthorised(_)) {
+            } else if decision.answer().is_some() {
                 replaced = row.replaces.take();
             }
         }

@@ -5,7 +5,7 @@ use std::{fmt, net::IpAddr, sync::Arc, time::Duration};
 use crate::{
     clock::Timestamp,
     handle::SessionHandle,
-    rotation::{self, Chain, Confirmation, Decision, Grace, Link, Standing, TheftKind, Why},
+    rotation::{self, Chain, Confirmation, Decision, Grace, Presented, Standing, TheftKind, Why},
 };
 
 /// One session, as a store keeps it: constant in size but for the claims and the data.
@@ -70,7 +70,7 @@ impl Row {
     }
 
     fn standing(&self) -> Standing {
-        Standing { chain: self.chain, ended: self.ended.is_some(), expires_at: self.expires_at() }
+        Standing { chain: self.chain.clone(), ended: self.ended.is_some(), expires_at: self.expires_at() }
     }
 
     /// Notes that an access token of `generation` was accepted: see [`rotation::confirm`].
@@ -210,20 +210,20 @@ pub enum BeyondLimit {
 #[derive(Clone)]
 pub struct Exchange {
     handle: SessionHandle,
-    presented: Link,
+    presented: Presented,
     grace: Grace,
     by: Arc<[Fingerprint]>,
     proof: Arc<dyn Fn(&Salt) -> bool + Send + Sync>,
 }
 
 impl Exchange {
-    /// A presentation of the token `presented` of the session `handle`, by the client `by`: its fingerprint under each of the
-    /// operator's keys, the newest first.
+    /// A presentation of a token of the session `handle`, with its nonce if it has one, by the client `by`: its fingerprint under
+    /// each of the operator's keys, the newest first.
     ///
     /// `proof` tells whether the token was made with the row's salt.
     pub fn new(
         handle: SessionHandle,
-        presented: Link,
+        presented: Presented,
         grace: Grace,
         by: impl Into<Arc<[Fingerprint]>>,
         proof: impl Fn(&Salt) -> bool + Send + Sync + 'static,
@@ -247,8 +247,8 @@ impl Exchange {
 
     /// Decides, and carries the decision out on the row: the step that a store makes atomic.
     ///
-    /// `now` is the store's time inside that step. Nothing was changed where the decision is one of `Unauthorised`, `Late`,
-    /// `Replay` and `Quiet`.
+    /// `now` is the store's time inside that step. Nothing was changed where the decision is one of `Unauthorised`,
+    /// `NonceMissing`, `Late`, `Replay` and `Quiet`.
     pub fn step(&self, row: Option<&mut Row>, now: Timestamp) -> Decision {
         let Some(row) = row.filter(|row| row.handle == self.handle && (self.proof)(&row.salt)) else {
             return Decision::Unauthorised(Why::Unknown);
@@ -256,16 +256,20 @@ impl Exchange {
         let decision = rotation::decide(Some(&row.standing()), self.presented, now, self.grace);
         match &decision {
             Decision::Rotate(chain) | Decision::Reissue(chain) | Decision::RollForward(chain) => {
-                row.chain = *chain;
+                row.chain = chain.clone();
                 row.fingerprint = self.fingerprint();
                 row.idle_expires_at = now.after(Duration::from_millis(row.idle_lifetime_ms));
             }
-            Decision::Keep(chain) => row.chain = *chain,
+            Decision::Keep(chain) => row.chain = chain.clone(),
             Decision::Theft { kind, .. } => {
                 let (issued_to, reused_by) = (row.fingerprint, Some(self.fingerprint()));
                 row.end(EndReason::Theft { kind: *kind, issued_to, reused_by }, now);
             }
-            Decision::Unauthorised(_) | Decision::Late(_) | Decision::Replay(_) | Decision::Quiet(_) => {}
+            Decision::Unauthorised(_)
+            | Decision::NonceMissing
+            | Decision::Late(_)
+            | Decision::Replay { .. }
+            | Decision::Quiet(_) => {}
         }
         decision
     }

@@ -23,6 +23,7 @@ use crate::{
     login_endpoint,
     session::Login,
     sessions::NewSession,
+    token::refresh,
     transport::{Transport, header},
 };
 
@@ -37,6 +38,8 @@ pub struct TestClient {
     jar: Arc<Mutex<Jar>>,
     /// Sent with every request.
     headers: HeaderMap,
+    /// Whether it sends a nonce with every refresh.
+    is_bound: bool,
 }
 
 impl TestClient {
@@ -47,12 +50,18 @@ impl TestClient {
             (HeaderName::from_static("sec-fetch-site"), HeaderValue::from_static("same-origin")),
             (header::RID, HeaderValue::from_static("anti-csrf")),
         ];
-        Self { site, jar: Arc::default(), headers: headers.into_iter().collect() }
+        Self { site, jar: Arc::default(), headers: headers.into_iter().collect(), is_bound: false }
     }
 
     /// Asks for its tokens in headers from now on, as an app does that is no browser. To be said before the login.
     pub fn in_header_mode(self) -> Self {
         self.with_header(header::AUTH_MODE.as_str(), &Transport::Header.to_string())
+    }
+
+    /// Sends a nonce with every refresh from now on, as a [bound client](mod@crate::rotation#bound-clients) does. The nonces are in
+    /// the jar, one for each generation; a thief has others.
+    pub fn bound(self) -> Self {
+        Self { is_bound: true, ..self }
     }
 
     /// Sends a header with every request from now on, in place of one of that name.
@@ -75,7 +84,12 @@ impl TestClient {
 
     /// The same client, with the same jar, talking to another node.
     pub fn at(&self, site: &TestSite) -> Self {
-        Self { site: site.clone(), jar: Arc::clone(&self.jar), headers: self.headers.clone() }
+        Self {
+            site: site.clone(),
+            jar: Arc::clone(&self.jar),
+            headers: self.headers.clone(),
+            is_bound: self.is_bound,
+        }
     }
 
     /// A request of `GET`, to be awaited.
@@ -121,7 +135,11 @@ impl TestClient {
     /// The request by which an expired access token is exchanged, to the path of the refresh endpoint.
     pub fn refresh(&self) -> TestRequest {
         let path = &self.site.sessions.engine().config.placement.refresh;
-        self.request(Method::POST, path).header(header::RID.as_str(), "session")
+        let refresh = self.request(Method::POST, path).header(header::RID.as_str(), "session");
+        match self.nonce().filter(|_| self.is_bound) {
+            Some(nonce) => refresh.header(header::NONCE.as_str(), &nonce),
+            None => refresh,
+        }
     }
 
     /// The request by which a session of the user `user_id` is made, without the application's own login.
@@ -236,8 +254,17 @@ impl TestClient {
 
     fn thief_with(&self, copy: impl FnOnce(&mut Jar, Places<'_>) -> Jar) -> Self {
         let jar = copy(&mut self.jar(), self.places());
-        let thief = Self { jar: Arc::new(Mutex::new(jar)), ..self.at(&self.site) };
+        let thief = Self { jar: Arc::new(Mutex::new(jar)), is_bound: false, ..self.at(&self.site) };
         thief.with_header(USER_AGENT.as_str(), "Thief/1.0").without_header("sec-fetch-site")
+    }
+
+    /// The nonce for the refresh token that this client has.
+    fn nonce(&self) -> Option<String> {
+        let keys = &self.site.sessions.engine().keys;
+        let token = refresh::open(keys, &self.refresh_token()?).ok()?;
+        let mut jar = self.jar();
+        let nonce = jar.nonce(token.handle(), token.generation());
+        Some(format!("{}.{nonce}", token.generation()))
     }
 
     fn places(&self) -> Places<'_> {

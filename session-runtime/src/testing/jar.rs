@@ -1,6 +1,6 @@
 //! What a client keeps between requests.
 
-use std::{cmp::Reverse, time::Duration};
+use std::{cmp::Reverse, collections::BTreeMap, time::Duration};
 
 use ::cookie::Cookie;
 use axum::{
@@ -11,9 +11,13 @@ use axum::{
     },
 };
 
+use base64::prelude::{BASE64_URL_SAFE_NO_PAD, Engine as _};
+
 use super::TestSite;
 use crate::{
     clock::Timestamp,
+    engine::random,
+    handle::SessionHandle,
     transport::{front_token, header},
 };
 
@@ -27,6 +31,8 @@ pub(super) struct Jar {
     access: Option<String>,
     refresh: Option<String>,
     anti_csrf: Option<String>,
+    /// By session and generation.
+    nonces: BTreeMap<(SessionHandle, u32), String>,
 }
 
 /// Where the session's cookies are, by the application's settings.
@@ -121,12 +127,17 @@ impl Jar {
 
     pub(super) fn copy_of_access(&self, places: Places<'_>) -> Self {
         let (cookies, anti_csrf) = (self.cookies_called(places.access_name), self.anti_csrf.clone());
-        Self { cookies, access: self.access.clone(), anti_csrf, refresh: None }
+        Self { cookies, access: self.access.clone(), anti_csrf, ..Self::default() }
     }
 
     pub(super) fn copy_of_refresh(&self, places: Places<'_>) -> Self {
         let (cookies, anti_csrf) = (self.cookies_called(places.refresh_name), self.anti_csrf.clone());
-        Self { cookies, refresh: self.refresh.clone(), anti_csrf, access: None }
+        Self { cookies, refresh: self.refresh.clone(), anti_csrf, ..Self::default() }
+    }
+
+    /// The nonce for a generation of a session, made when it is first asked for.
+    pub(super) fn nonce(&mut self, handle: SessionHandle, generation: u32) -> &str {
+        self.nonces.entry((handle, generation)).or_insert_with(new_nonce)
     }
 
     fn cookies_called(&self, name: &str) -> Vec<Kept> {
@@ -169,6 +180,11 @@ impl Kept {
         let rest = path.strip_prefix(self.path.as_str());
         rest.is_some_and(|rest| rest.is_empty() || self.path.ends_with('/') || rest.starts_with('/'))
     }
+}
+
+fn new_nonce() -> String {
+    let random: [u8; 32] = random().expect("the system gives random numbers");
+    BASE64_URL_SAFE_NO_PAD.encode(random)
 }
 
 fn read(value: &HeaderValue) -> Option<Cookie<'_>> {

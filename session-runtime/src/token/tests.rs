@@ -17,10 +17,11 @@ use super::{
     derived::{anti_csrf, anti_csrf_valid},
     *,
 };
-use crate::{Clock, SessionHandle, Timestamp};
+use crate::{Clock, SessionHandle, Timestamp, rotation::Link};
 
 const HANDLE: SessionHandle = SessionHandle::from_bytes([0xc3; 16]);
 const SALT: [u8; 32] = [9; 32];
+const FIRST: Link = Link { generation: 1, parent: 0, nonce: None };
 
 /// An RSA key of 2048 bits, in the forms that an operator may have it in.
 pub(super) static RSA: LazyLock<RsaFixture> =
@@ -181,7 +182,7 @@ fn every_kind_of_token_is_accepted_in_its_own_place_only() {
     for algorithm in [SigningAlgorithm::EdDsa, SigningAlgorithm::Es256, SigningAlgorithm::Hs256] {
         let keys = Keys::new(&KeyRing::random(), &algorithm, Epochs::default());
         let access = mint(&keys, &claims(now), now).unwrap();
-        let refresh = refresh::issue(&keys, HANDLE, 1, 0, &SALT);
+        let refresh = refresh::issue(&keys, HANDLE, FIRST, &SALT);
         let csrf = anti_csrf(&keys, HANDLE, 1);
         let tokens = [access.expose(), refresh.expose(), &csrf];
 
@@ -282,7 +283,7 @@ fn nothing_prints_a_secret() {
     let rs256 = SigningAlgorithm::Rs256(RSA.rs256());
     let keys = Keys::new(&ring, &SigningAlgorithm::EdDsa, Epochs::default());
     let access = mint(&keys, &claims(now), now).unwrap();
-    let refresh = refresh::issue(&keys, HANDLE, 1, 0, &SALT);
+    let refresh = refresh::issue(&keys, HANDLE, FIRST, &SALT);
     let opened = refresh::open(&keys, refresh.expose()).unwrap();
     let verified = verify(&keys, access.expose(), now, &Expected::default()).unwrap();
     let expired = verify(&keys, access.expose(), now.after(Duration::from_secs(3601)), &Expected::default());

@@ -20,13 +20,13 @@ pub(crate) const FRONT_TOKEN: HeaderName = HeaderName::from_static("front-token"
 pub(crate) const ANTI_CSRF: HeaderName = HeaderName::from_static("anti-csrf");
 /// The [`Transport`] that a client asks for.
 pub(crate) const AUTH_MODE: HeaderName = HeaderName::from_static("st-auth-mode");
+/// The nonce of a bound client, on a refresh: `<generation>.<nonce>`. See the
+/// [bound clients](mod@crate::rotation#bound-clients) of the rotation.
+pub(crate) const NONCE: HeaderName = HeaderName::from_static("st-nonce");
 /// The part of the client's library that made the request.
 pub(crate) const RID: HeaderName = HeaderName::from_static("rid");
 /// The protocol versions that a client understands.
 pub(crate) const FDI_VERSION: HeaderName = HeaderName::from_static("fdi-version");
-
-/// What a client that keeps its own secret beside the refresh token sends with each refresh.
-pub(crate) const NONCE: HeaderName = HeaderName::from_static("st-nonce");
 
 /// The value that makes a client forget what a header told it before.
 pub(crate) const EMPTY: HeaderValue = HeaderValue::from_static("");
