@@ -182,6 +182,7 @@ fn name_of_theft(kind: TheftKind) -> &'static str {
         TheftKind::Fork => "fork",
         TheftKind::Superseded => "superseded",
         TheftKind::DeadBranch => "deadBranch",
+        TheftKind::OtherNonce => "otherNonce",
         _ => "other",
     }
 }

@@ -74,7 +74,7 @@ impl Service {
         match self.keyword {
             Keyword::Public => quote_spanned!(last_span(path)=> mounting.service(#path)),
             Keyword::Protected => {
-                quote_spanned!(last_span(path)=> mounting.guarded_service::<#name, _, _>(#path))
+                quote_spanned!(last_span(path)=> mounting.guarded_service::<<#name as __private::Endpoint>::Protection, _, _>(#path))
             }
         }
     }

@@ -476,7 +476,7 @@ mod tests {
 
     /// The routes of a service at `prefix`.
     fn service(prefix: &'static str, position: usize) -> [RouteInfo; 3] {
-        SERVICE_PATHS.map(|(path, _)| RouteInfo::bare(None, prefix, path, RouteKind::Public, position))
+        SERVICE_PATHS.map(|path| RouteInfo::bare(None, prefix, path.text, RouteKind::Public, position))
     }
 
     fn public(paths: &[&'static str]) -> Vec<Verdict> {
@@ -599,8 +599,7 @@ mod tests {
     #[test]
     fn what_an_included_table_was_told_already_is_not_told_again() {
         let of = |path, position| RouteInfo::bare(Some(Method::GET), "", path, RouteKind::Public, position);
-        let mut infos = [of("/a", 0), of("/a", 0), of("/b", 1), of("/b", 2)];
-        infos[1].line = 7;
+        let infos = [of("/a", 0), of("/a", 0), of("/b", 1), of("/b", 2)];
         assert_eq!(
             of_infos(&infos, Completeness::Complete),
             [Verdict::Sound, Verdict::Sound, Verdict::Taken(2)]

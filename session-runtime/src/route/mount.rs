@@ -48,7 +48,10 @@ pub type HandlerFuture = Pin<Box<dyn Future<Output = Response> + Send>>;
 
 impl<P, H, T, S> Listed<S> for ListedHandler<P, H, T>
 where
-    P: Protection<Kind: Accepts<S>, Functions: RequireAll<S>>,
+    // In this order, for rustc to tell of a state without sessions before anything else.
+    P: Protection,
+    P::Kind: Accepts<S>,
+    P::Functions: RequireAll<S>,
     H: Handler<T, S, Future = HandlerFuture> + Sync,
 {
     fn call(&self, request: Request, state: S) -> HandlerFuture {
