@@ -22,9 +22,14 @@ pub trait Kind: sealed::Sealed + 'static {
     label = "this handler needs a session",
     note = "add `sessions: Sessions` to `{S}` and derive `FromRef` for it"
 )]
-pub trait Accepts<S> {}
+pub trait Accepts<S> {
+    /// `S`.
+    type State;
+}
 
-impl<S> Accepts<S> for Public {}
+impl<S> Accepts<S> for Public {
+    type State = S;
+}
 
 /// What a route is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -92,7 +97,12 @@ macro_rules! kinds {
 macro_rules! accepts_states_with_sessions {
     ($($kind:ident)*) => {$(
         #[diagnostic::do_not_recommend]
-        impl<S> Accepts<S> for $kind where Sessions: FromRef<S> {}
+        impl<S> Accepts<S> for $kind
+        where
+            Sessions: FromRef<S>,
+        {
+            type State = S;
+        }
     )*};
 }
 

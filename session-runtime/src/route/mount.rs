@@ -48,11 +48,9 @@ pub type HandlerFuture = Pin<Box<dyn Future<Output = Response> + Send>>;
 
 impl<P, H, T, S> Listed<S> for ListedHandler<P, H, T>
 where
-    // In this order, for rustc to tell of a state without sessions before anything else.
-    P: Protection,
-    P::Kind: Accepts<S>,
-    P::Functions: RequireAll<S>,
-    H: Handler<T, S, Future = HandlerFuture> + Sync,
+    P: Protection<Kind: Accepts<S, State = S>, Functions: RequireAll<S>>,
+    // This is `S`. By this way rustc meets a state that does not fit before it doubts the handler, and tells it first.
+    H: Handler<T, <P::Kind as Accepts<S>>::State, Future = HandlerFuture> + Sync,
 {
     fn call(&self, request: Request, state: S) -> HandlerFuture {
         self.0.clone().call(request, state)
