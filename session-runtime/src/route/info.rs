@@ -168,7 +168,7 @@ impl RouteInfo {
         position: usize,
     ) -> Self {
         // No two of them are one handler.
-        let handler = position.to_string().leak();
+        let handler = format!("handler_{position}").leak();
         let spec = Box::leak(Box::new(RouteSpec::here(Method::GET, path, Hashes::of(path), handler)));
         let shown = Box::leak(Box::new(Shown { kind, ..*kind::Public::SHOWN }));
         let prefix_hash = Hashes::of(prefix).text;

@@ -212,9 +212,9 @@ mod tests {
     fn the_table_is_aligned_and_in_the_order_of_its_paths() {
         assert_eq!(
             two().to_string(),
-            "METHOD  PATH     PROTECTION  HANDLER  CHECKS\n\
-             GET     /a/{id}  public\n\
-             POST    /b       login\n"
+            "METHOD  PATH     PROTECTION  HANDLER    CHECKS\n\
+             GET     /a/{id}  public      handler_0\n\
+             POST    /b       login       handler_0\n"
         );
     }
 
@@ -223,8 +223,11 @@ mod tests {
         let kept = two().to_string();
         let now =
             manifest(&[(Method::POST, "/b", RouteKind::Public), (Method::GET, "/a/{id}", RouteKind::Public)]);
-        assert_eq!(now.differences(&kept), "- POST /b login\n+ POST /b public\n");
-        assert_eq!(manifest(&[]).differences(&kept), "- GET /a/{id} public\n- POST /b login\n");
+        assert_eq!(now.differences(&kept), "- POST /b login handler_0\n+ POST /b public handler_0\n");
+        assert_eq!(
+            manifest(&[]).differences(&kept),
+            "- GET /a/{id} public handler_0\n- POST /b login handler_0\n"
+        );
     }
 
     #[test]
@@ -252,7 +255,7 @@ mod tests {
         for missing in [Missing::IsWritten, Missing::Fails] {
             let error = two().check(&path, missing).unwrap_err();
             assert!(error.contains("\n- GET /gone public\n"), "{error}");
-            assert!(error.contains("\n+ POST /b login\n"), "{error}");
+            assert!(error.contains("\n+ POST /b login handler_0\n"), "{error}");
         }
         assert_eq!(fs::read_to_string(&path).unwrap(), "GET /gone public");
         fs::remove_dir_all(path.parent().unwrap()).unwrap();
