@@ -1,5 +1,6 @@
 //! Every store, put to the conformance kit, and beneath an application.
 
+mod postgres;
 mod sqlite;
 
 // The store that the contract shows as an example.
