@@ -330,6 +330,28 @@ pub use session_macros::login_endpoint;
 /// The function named by `on_theft` is async, takes a [`Theft`] and returns `()`, or a response to answer with: see
 /// [`TheftAnswer`]. It is called by the request that found the theft. Thefts found otherwise, on other nodes too, are told by
 /// [`Sessions::events`].
+///
+/// # Bound clients
+///
+/// A client that adds a random nonce of its own to each refresh makes a copy of the refresh token useless to whoever has the copy
+/// alone: the thief is found at the first use, and an answer that got lost can be asked for again after any delay. The endpoint needs
+/// no setting for it, and clients that send no nonce are served as ever; the session is bound by the first exchange that comes
+/// with one.
+///
+/// The client sends `st-nonce: <generation>.<nonce>`: the `generation` that its access token claims, which a script reads as
+/// `up.generation` in the front token, and 22 to 64 characters of base64url, at least 128 bits from a cryptographic generator.
+/// It has one nonce for each generation of each session, which it shares among its tabs, writes durably before the request, and keeps
+/// until it has a token three generations later. From another origin the header has to be among those that CORS allows.
+///
+/// | the client sends | it is answered | |
+/// |---|---|---|
+/// | no nonce, with a token that is bound | 409, `session-error: nonce_required` | |
+/// | a nonce of another generation | 409, `session-error: nonce_generation` | another tab has refreshed: read the state again |
+/// | a malformed nonce, or several | 400, `session-error: nonce_malformed` | |
+/// | its own nonce, with a token that it exchanged before | the same successor again | |
+/// | another nonce than the token was exchanged with | `token theft detected` | the session has ended |
+///
+/// The first three change nothing and clear nothing. The rules are in [`rotation`](rotation#bound-clients).
 pub use session_macros::refresh_endpoint;
 
 /// Makes a handler the logout: when it succeeds, its session ends.

@@ -14,6 +14,8 @@
 //!   lost answer.
 //! - **The store** may lose its latest writes again and again: everything since a moment less than 3G ago. What it never
 //!   loses is the login itself and that a session was ended.
+//! - **A bound client** has a nonce for each generation, the same in all tabs. Where all of them send it, messages that carry a
+//!   bound token take as long as they like, but before a generation is made, those that carry the last but one are through.
 //! - **The thief** copies the client's tokens once, at any moment. It keeps all it has ever got, presents any of it at any
 //!   time, and its messages take no time, which it can always make up for by waiting.
 //!
@@ -37,22 +39,22 @@ use crate::{
     model::Rotation,
     properties::{IDEMPOTENCE, MONOTONE, NO_FALSE_ALARM, ONE_LIVE_BRANCH, SURE_DETECTION},
     protocol::Protocol,
-    world::GRACE,
+    world::{GRACE, Nonces},
 };
 
 const FULL: bool = !cfg!(debug_assertions);
-
-/// The longest behaviours that are explored, in steps.
-const DEPTH: usize = if FULL { usize::MAX } else { 24 };
 
 /// An honest client, and a store that loses writes.
 const HONEST: Rotation = Rotation {
     protocol: Protocol::REAL,
     slots: if FULL { 3 } else { 2 },
+    depth: if FULL { usize::MAX } else { 24 },
     life: GRACE,
     losses: true,
     logout: false,
     thief: false,
+    nonces: Nonces::None,
+    thiefs_nonces: false,
     reached: &[2, 4, 5, 6, 8, 9, 10],
 };
 
@@ -65,11 +67,44 @@ const THIEF: Rotation =
 
 /// A client whose tokens were copied, and a store that loses writes.
 ///
-/// Two branches may reach one generation here. The row tells the current token from its twin (rule 3), and that is what
-/// is checked. It can't tell its parent from the parent's twin, which is therefore treated as the parent, by rules 6 to
-/// 10.
+/// Two branches may reach one generation here. The row tells the current token from its twin (rule 3), and its parent from the
+/// parent's twin (rule 11).
 const THIEF_AND_LOSSES: Rotation =
     Rotation { slots: 1, losses: true, reached: &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11], ..THIEF };
+
+/// A bound client, whose messages may take very long, and a store that loses writes.
+const BOUND: Rotation = Rotation {
+    depth: if FULL { usize::MAX } else { 34 },
+    nonces: Nonces::All,
+    reached: &[2, 4, 5, 6, 8, 9, 10, 13, 15],
+    ..HONEST
+};
+
+/// A client some of whose tabs send nonces. Its messages take no longer than any other's.
+const MIXED: Rotation = Rotation {
+    slots: 2,
+    losses: false,
+    nonces: Nonces::Some,
+    reached: &[4, 5, 6, 8, 9, 10, 12, 13],
+    ..HONEST
+};
+
+/// The same, and a store that loses writes.
+const MIXED_AND_LOSSES: Rotation =
+    Rotation { slots: 1, losses: true, reached: &[2, 4, 5, 8, 9, 10, 12], ..MIXED };
+
+/// A client that sends no nonces, and a thief who does.
+const HIJACKED: Rotation =
+    Rotation { slots: 1, thiefs_nonces: true, reached: &[1, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13], ..THIEF };
+
+/// A bound client whose tokens were copied, but not its nonces.
+const BOUND_VICTIM: Rotation = Rotation {
+    slots: 1,
+    nonces: Nonces::All,
+    thiefs_nonces: true,
+    reached: &[1, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15],
+    ..THIEF
+};
 
 #[test]
 fn an_honest_client_meets_no_false_alarm_whatever_the_store_loses() {
@@ -89,6 +124,27 @@ fn a_thief_and_its_victim_can_not_take_turns() {
 #[test]
 fn a_thief_is_found_out_even_where_the_store_loses_writes() {
     explore("thief, lost writes", THIEF_AND_LOSSES);
+}
+
+#[test]
+fn a_bound_client_meets_no_false_alarm_however_long_its_messages_take() {
+    explore("bound client, lost writes", BOUND);
+}
+
+#[test]
+fn a_client_that_binds_in_some_tabs_meets_no_false_alarm() {
+    explore("mixed tabs", MIXED);
+    explore("mixed tabs, lost writes", MIXED_AND_LOSSES);
+}
+
+#[test]
+fn a_thief_who_binds_first_is_found_out_by_a_victim_without_nonces() {
+    explore("hijacker who binds", HIJACKED);
+}
+
+#[test]
+fn a_thief_of_bound_tokens_is_found_out_within_the_grace() {
+    explore("thief, bound client", BOUND_VICTIM);
 }
 
 #[test]
@@ -172,6 +228,42 @@ fn a_parent_that_is_ignored_is_found_out() {
 }
 
 #[test]
+fn a_parents_twin_that_is_tolerated_is_found_out() {
+    refute("parent's twin", with(THIEF_AND_LOSSES, seeded::PARENTS_TWIN_TOLERATED), SURE_DETECTION);
+}
+
+#[test]
+fn a_keep_that_binds_is_found_out() {
+    refute("`Keep` binds", with(HIJACKED, seeded::KEEP_BINDS), SURE_DETECTION);
+}
+
+#[test]
+fn a_roll_forward_that_forgets_the_nonce_is_found_out() {
+    refute("`RollForward` forgets", with(BOUND, seeded::FORGETFUL_ROLL_FORWARD), NO_FALSE_ALARM);
+}
+
+#[test]
+fn a_missing_grandparent_is_found_out() {
+    let bound = Rotation { slots: 2, ..BOUND };
+    refute("without grandparent", with(bound, seeded::WITHOUT_GRANDPARENT), NO_FALSE_ALARM);
+}
+
+#[test]
+fn nonces_asked_for_with_older_tokens_are_found_out() {
+    refute("older tokens need nonces", with(HIJACKED, seeded::OLDER_NEED_NONCES), SURE_DETECTION);
+}
+
+#[test]
+fn a_bound_successor_given_to_who_sends_no_nonce_is_found_out() {
+    refute("bound successor replayed", with(HIJACKED, seeded::BOUND_SUCCESSOR_REPLAYED), SURE_DETECTION);
+}
+
+#[test]
+fn another_nonce_that_is_tolerated_is_found_out() {
+    refute("other nonce tolerated", with(BOUND_VICTIM, seeded::OTHER_NONCE_TOLERATED), SURE_DETECTION);
+}
+
+#[test]
 fn a_compare_and_set_split_in_two_is_found_out() {
     refute("split in two, logout", with(LOGOUT, seeded::SPLIT_IN_TWO), MONOTONE);
     refute("split in two, thief", with(THIEF, seeded::SPLIT_IN_TWO), MONOTONE);
@@ -184,7 +276,7 @@ const fn with(scenario: Rotation, protocol: Protocol) -> Rotation {
 /// Visits every state; each property must hold in all of them, and each listed rule must be met.
 fn explore(name: &str, model: Rotation) {
     let started = Instant::now();
-    let checker = model.checker().threads(2).target_max_depth(DEPTH).spawn_bfs().join();
+    let checker = model.checker().threads(2).target_max_depth(model.depth).spawn_bfs().join();
     println!("{name}: {} states, {:.1?}", checker.unique_state_count(), started.elapsed());
     let found = checker.discoveries();
     for property in model.properties() {

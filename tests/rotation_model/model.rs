@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::{
     properties,
     protocol::Protocol,
-    world::{Actor, Age, GRACE, Generation, Jar, Message, NOW, Pending, Promise, Row, Token, World},
+    world::{Actor, Age, GRACE, Generation, Jar, Message, NOW, Nonces, Pending, Promise, Row, Token, World},
 };
 
 /// One world to explore: a protocol and what may go wrong around it.
@@ -16,6 +16,8 @@ pub(crate) struct Rotation {
     pub(crate) protocol: Protocol,
     /// How many messages of the client and answers to it may be under way at once.
     pub(crate) slots: usize,
+    /// How many steps the longest behaviours have that are explored.
+    pub(crate) depth: usize,
     /// How many ticks a message may be under way.
     pub(crate) life: Age,
     /// Whether the store may lose its last writes.
@@ -24,6 +26,10 @@ pub(crate) struct Rotation {
     pub(crate) logout: bool,
     /// Whether a thief may copy the client's tokens, once.
     pub(crate) thief: bool,
+    /// Which of the client's refreshes come with a nonce.
+    pub(crate) nonces: Nonces,
+    /// Whether those of the thief may come with nonces of its own.
+    pub(crate) thiefs_nonces: bool,
     /// The rules that refreshes are decided by in this world, each of which must be met.
     pub(crate) reached: &'static [u8],
 }
@@ -31,7 +37,9 @@ pub(crate) struct Rotation {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
     Tick,
-    SendRefresh,
+    SendRefresh {
+        nonce: bool,
+    },
     SendAccess,
     /// The message arrives; where `again`, a duplicate of it stays under way.
     Deliver {
@@ -47,26 +55,35 @@ pub(crate) enum Step {
     Lose,
     LogOut,
     Copy,
-    ThiefRefreshes(Token),
+    ThiefRefreshes {
+        token: Token,
+        nonce: bool,
+    },
     ThiefUses(Generation),
 }
 
 impl Rotation {
     pub(crate) const GRACE: Grace = Grace::new(Duration::from_millis(GRACE as u64));
 
-    pub(crate) fn decide(&self, row: &Row, token: Token) -> Decision {
-        (self.protocol.decide)(Some(&row.standing()), token.link(), NOW, Self::GRACE)
+    pub(crate) fn decide(&self, row: &Row, token: Token, nonce: Option<Actor>) -> Decision {
+        (self.protocol.decide)(Some(&row.standing()), token.presented(nonce), NOW, Self::GRACE)
     }
 
     /// A refresh token reaches the store. Gives what is sent back.
-    fn refresh(&self, world: &mut World, actor: Actor, token: Token) -> Option<Sent> {
+    fn refresh(&self, world: &mut World, actor: Actor, token: Token, nonce: bool) -> Option<Sent> {
         let before = world.row;
-        if world.is_watched() && token == before.token() {
+        let decision = self.decide(&before, token, nonce.then_some(actor));
+        if let Decision::NonceMissing = decision {
+            self.judge_missing_nonce(world, actor);
+            return None;
+        }
+        if world.is_watched() && token.is_at(before.token()) {
             world.lead.sent_to(actor);
             world.lead.used_by(actor);
         }
-        let must_end = world.lead.has_overtaken(actor) || before.has_left_behind(token);
-        let decision = self.decide(&before, token);
+        let must_end = world.lead.has_overtaken(actor)
+            || before.has_left_behind(token)
+            || before.was_exchanged_by_another(token, actor);
         let answer = decision.answer().map(|answer| Sent {
             refresh: answer.refresh.map(Token::from),
             access: Generation::try_from(answer.access.generation())
@@ -95,9 +112,20 @@ impl Rotation {
             return;
         }
         match decision {
-            Decision::Replay(_) => world.lead.sent_to(actor),
-            _ if world.row.token() != before.token() => world.lead.made_for(actor),
+            Decision::Replay { .. } => world.lead.sent_to(actor),
+            _ if !world.row.token().is_at(before.token()) => world.lead.made_for(actor),
             _ => {}
+        }
+    }
+
+    /// A client that never sends a nonce is never asked for one: it would be locked out, and the thief unknown. One that always
+    /// does is not asked either.
+    fn judge_missing_nonce(&self, world: &mut World, actor: Actor) {
+        if actor == Actor::Victim && self.nonces != Nonces::Some {
+            world.broken = Some(match world.thief.is_active() {
+                true => Promise::SureDetection,
+                false => Promise::NoFalseAlarm,
+            });
         }
     }
 
@@ -116,7 +144,7 @@ impl Rotation {
         let before = world.row;
         match (self.protocol.confirm)(Some(&before.standing()), generation.into(), NOW) {
             Confirmation::Nothing => {}
-            Confirmation::Used(chain) => world.write(Row::of(chain, false)),
+            Confirmation::Used(chain) => world.write(Row::of(&chain, false)),
             Confirmation::Theft(_) => {
                 world.end();
                 self.judge_refusal(world, before, true);
@@ -132,9 +160,9 @@ impl Rotation {
 
     fn deliver(&self, world: &mut World, message: Message) {
         match message {
-            Message::Refresh { token, .. } => {
-                if let Some(Sent { refresh, access }) = self.refresh(world, Actor::Victim, token) {
-                    world.wire.add(Message::Answer { refresh, access, age: 0 });
+            Message::Refresh { token, nonce, age } => {
+                if let Some(Sent { refresh, access }) = self.refresh(world, Actor::Victim, token, nonce) {
+                    world.wire.add(Message::Answer { refresh, access, age: age.map(|_| 0) });
                 }
             }
             Message::Answer { refresh, access, .. } => {
@@ -144,8 +172,8 @@ impl Rotation {
         }
     }
 
-    fn thief_refreshes(&self, world: &mut World, token: Token) {
-        if let Some(Sent { refresh, access }) = self.refresh(world, Actor::Thief, token) {
+    fn thief_refreshes(&self, world: &mut World, token: Token, nonce: bool) {
+        if let Some(Sent { refresh, access }) = self.refresh(world, Actor::Thief, token, nonce) {
             world.thief.tokens.extend(refresh);
             world.thief.accesses.push(access);
         }
@@ -155,7 +183,7 @@ impl Rotation {
         let Jar { refresh, access } = world.jar;
         world.thief.tokens.extend(refresh);
         world.thief.accesses.push(access);
-        world.lead.copied(refresh == Some(world.row.token()));
+        world.lead.copied(refresh.is_some_and(|token| token.is_at(world.row.token())));
     }
 
     fn lose(&self, world: &mut World) {
@@ -168,16 +196,17 @@ impl Rotation {
     fn carry_out_pending(world: &mut World) {
         if let Some(Pending { row, refresh, access, .. }) = world.pending.take() {
             world.write(row);
-            world.wire.add(Message::Answer { refresh, access, age: 0 });
+            world.wire.add(Message::Answer { refresh, access, age: Some(0) });
         }
     }
 
     fn apply(&self, world: &mut World, step: Step) {
         match step {
             Step::Tick => world.tick(self.life),
-            Step::SendRefresh => {
+            Step::SendRefresh { nonce } => {
                 let token = world.jar.refresh.expect("sent only with a token");
-                world.wire.add(Message::Refresh { token, age: 0 });
+                let may_take_for_ever = self.nonces == Nonces::All && token.nonce.is_some();
+                world.wire.add(Message::Refresh { token, nonce, age: (!may_take_for_ever).then_some(0) });
             }
             Step::SendAccess => world.wire.add(Message::Access { generation: world.jar.access }),
             Step::Deliver { message, again } => {
@@ -192,14 +221,16 @@ impl Rotation {
             Step::Lose => self.lose(world),
             Step::LogOut => world.end(),
             Step::Copy => Self::copy(world),
-            Step::ThiefRefreshes(token) => self.thief_refreshes(world, token),
+            Step::ThiefRefreshes { token, nonce } => self.thief_refreshes(world, token, nonce),
             Step::ThiefUses(generation) => self.confirm(world, Actor::Thief, generation),
         }
     }
 
     fn steps_of_the_client(&self, world: &World, steps: &mut Vec<Step>) {
         if world.wire.0.len() < self.slots {
-            steps.extend(world.jar.refresh.map(|_| Step::SendRefresh));
+            if world.jar.refresh.is_some() {
+                steps.extend(self.nonces.choices().iter().map(|nonce| Step::SendRefresh { nonce: *nonce }));
+            }
             // Nodes confirm generations above 1 only.
             steps.extend((world.jar.access > 1).then_some(Step::SendAccess));
         }
@@ -229,7 +260,10 @@ impl Rotation {
         let can_copy = self.thief && !world.thief.is_active() && world.jar.refresh.is_some();
         steps.extend(can_copy.then_some(Step::Copy));
         if world.pending.is_none() {
-            steps.extend(world.thief.tokens.iter().map(|token| Step::ThiefRefreshes(*token)));
+            for &token in &world.thief.tokens {
+                steps.push(Step::ThiefRefreshes { token, nonce: false });
+                steps.extend(self.thiefs_nonces.then_some(Step::ThiefRefreshes { token, nonce: true }));
+            }
         }
         steps.extend(world.thief.accesses.iter().map(|generation| Step::ThiefUses(*generation)));
     }
@@ -240,7 +274,7 @@ impl Model for Rotation {
     type Action = Step;
 
     fn init_states(&self) -> Vec<World> {
-        vec![World::after_login((self.protocol.begin)(NOW, Self::GRACE))]
+        vec![World::after_login(&(self.protocol.begin)(NOW, Self::GRACE))]
     }
 
     fn actions(&self, world: &World, steps: &mut Vec<Step>) {

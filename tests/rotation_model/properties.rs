@@ -4,13 +4,13 @@ use std::time::Duration;
 
 use session_runtime::{
     Timestamp,
-    rotation::{Decision, Link, Standing},
+    rotation::{Decision, Link, NonceHash, Presented, Standing},
 };
 use stateright::Property;
 
 use crate::{
     model::Rotation,
-    world::{FLOOR, GRACE, Message, NOW, Promise, Row, Token, World},
+    world::{Actor, FLOOR, GRACE, Message, NOW, Promise, Row, Token, World},
 };
 
 pub(crate) const NO_FALSE_ALARM: &str = "no false alarm";
@@ -18,6 +18,10 @@ pub(crate) const SURE_DETECTION: &str = "sure detection";
 pub(crate) const ONE_LIVE_BRANCH: &str = "one live branch";
 pub(crate) const IDEMPOTENCE: &str = "idempotence";
 pub(crate) const MONOTONE: &str = "monotone";
+const KNOWN_LINEAGE: &str = "known lineage";
+
+/// The nonce of somebody who is neither the victim nor the thief.
+const STRANGERS: NonceHash = NonceHash([0xff; 16]);
 
 pub(crate) fn of(model: &Rotation) -> Vec<Property<Rotation>> {
     let mut properties = vec![
@@ -26,6 +30,7 @@ pub(crate) fn of(model: &Rotation) -> Vec<Property<Rotation>> {
         Property::always(ONE_LIVE_BRANCH, one_branch_lives),
         Property::always(IDEMPOTENCE, repetition_changes_nothing),
         Property::always(MONOTONE, |_, world: &World| world.broken != Some(Promise::Monotone)),
+        Property::always(KNOWN_LINEAGE, |_, world: &World| !world.has_lost_lineage()),
     ];
     properties.extend(model.reached.iter().map(|rule| reached(*rule)));
     properties
@@ -37,8 +42,10 @@ fn one_branch_lives(model: &Rotation, world: &World) -> bool {
     if row.ended || row.parent == 0 {
         return true;
     }
-    let current = row.token().link();
-    let predecessor = Link { generation: row.parent.into(), parent: 0 };
+    let is_bound = row.since != 0;
+    let current = row.token().presented(is_bound.then_some(Actor::Victim));
+    let link = Link { generation: row.parent.into(), parent: row.grandparent.into(), nonce: None };
+    let predecessor = Presented { link, nonce: is_bound.then_some(STRANGERS) };
     moments_from(NOW).into_iter().all(|moment| {
         current_kills_predecessor(model, &row.standing(), current, predecessor, moment)
             && predecessor_kills_current(model, &row.standing(), current, predecessor, moment)
@@ -49,8 +56,8 @@ fn one_branch_lives(model: &Rotation, world: &World) -> bool {
 fn current_kills_predecessor(
     model: &Rotation,
     row: &Standing,
-    current: Link,
-    predecessor: Link,
+    current: Presented,
+    predecessor: Presented,
     moment: Timestamp,
 ) -> bool {
     let (decision, then) = act(model, row, current, moment);
@@ -63,8 +70,8 @@ fn current_kills_predecessor(
 fn predecessor_kills_current(
     model: &Rotation,
     row: &Standing,
-    current: Link,
-    predecessor: Link,
+    current: Presented,
+    predecessor: Presented,
     moment: Timestamp,
 ) -> bool {
     match act(model, row, predecessor, moment) {
@@ -85,21 +92,30 @@ fn moments_from(start: Timestamp) -> [Timestamp; 3] {
 /// A token presented again within the grace yields the successor that it yielded before; and no two successors of one
 /// token are ever under way.
 fn repetition_changes_nothing(model: &Rotation, world: &World) -> bool {
-    let presented = world.wire.0.iter().filter_map(|message| match message {
-        Message::Refresh { token, .. } => Some(*token),
-        _ => None,
-    });
-    presented.chain(world.jar.refresh).all(|token| yields_one_successor(model, &world.row, token))
+    let choices = model.nonces.choices();
+    let of_the_jar = world.jar.refresh.iter().flat_map(|token| choices.iter().map(|nonce| (*token, *nonce)));
+    presented_by_the_client(world)
+        .chain(of_the_jar)
+        .all(|(token, nonce)| yields_one_successor(model, &world.row, token, nonce))
         && successors(world)
-            .all(|one| successors(world).all(|other| one.parent != other.parent || one == other))
+            .all(|one| successors(world).all(|other| one.parent != other.parent || one.is_at(other)))
 }
 
-fn yields_one_successor(model: &Rotation, row: &Row, token: Token) -> bool {
-    let (first, then) = act(model, &row.standing(), token.link(), NOW);
+fn yields_one_successor(model: &Rotation, row: &Row, token: Token, nonce: bool) -> bool {
+    let presented = token.presented(nonce.then_some(Actor::Victim));
+    let (first, then) = act(model, &row.standing(), presented, NOW);
     let (Decision::Rotate(_) | Decision::Reissue(_)) = first else { return true };
-    [NOW, NOW.after(Rotation::GRACE.window())].into_iter().all(|at| {
-        let (second, unchanged) = act(model, &then, token.link(), at);
+    let much_later = row.has_bound(token.generation).then_some(NOW.after(Duration::from_secs(1)));
+    [NOW, NOW.after(Rotation::GRACE.window())].into_iter().chain(much_later).all(|at| {
+        let (second, unchanged) = act(model, &then, presented, at);
         second.answer() == first.answer() && unchanged == then
+    })
+}
+
+fn presented_by_the_client(world: &World) -> impl Iterator<Item = (Token, bool)> {
+    world.wire.0.iter().filter_map(|message| match message {
+        Message::Refresh { token, nonce, .. } => Some((*token, *nonce)),
+        _ => None,
     })
 }
 
@@ -110,14 +126,14 @@ fn successors(world: &World) -> impl Iterator<Item = Token> {
     })
 }
 
-fn act(model: &Rotation, standing: &Standing, presented: Link, now: Timestamp) -> (Decision, Standing) {
+fn act(model: &Rotation, standing: &Standing, presented: Presented, now: Timestamp) -> (Decision, Standing) {
     let decision = (model.protocol.decide)(Some(standing), presented, now, Rotation::GRACE);
-    let chain = decision.chain().unwrap_or(standing.chain);
+    let chain = decision.chain().unwrap_or(&standing.chain).clone();
     let ended = standing.ended || matches!(decision, Decision::Theft { .. });
     (decision, Standing { chain, ended, ..*standing })
 }
 
-fn is_theft(model: &Rotation, standing: &Standing, presented: Link, now: Timestamp) -> bool {
+fn is_theft(model: &Rotation, standing: &Standing, presented: Presented, now: Timestamp) -> bool {
     matches!(act(model, standing, presented, now).0, Decision::Theft { .. })
 }
 
@@ -134,17 +150,21 @@ fn reached(rule: u8) -> Property<Rotation> {
         9 => Property::sometimes("rule 9 is reached", decides_by::<9>),
         10 => Property::sometimes("rule 10 is reached", decides_by::<10>),
         11 => Property::sometimes("rule 11 is reached", decides_by::<11>),
+        12 => Property::sometimes("rule 12 is reached", decides_by::<12>),
+        13 => Property::sometimes("rule 13 is reached", decides_by::<13>),
+        14 => Property::sometimes("rule 14 is reached", decides_by::<14>),
+        15 => Property::sometimes("rule 15 is reached", decides_by::<15>),
         _ => panic!("there is no rule {rule}"),
     }
 }
 
 /// Whether a refresh token that may arrive in this very state would be decided on by `RULE`.
 fn decides_by<const RULE: u8>(model: &Rotation, world: &World) -> bool {
-    let of_the_client = world.wire.0.iter().filter_map(|message| match message {
-        Message::Refresh { token, .. } => Some(*token),
-        _ => None,
-    });
-    of_the_client
-        .chain(world.thief.tokens.iter().copied())
-        .any(|token| model.decide(&world.row, token).rule() == RULE)
+    let decides = |token, nonce| model.decide(&world.row, token, nonce).rule() == RULE;
+    presented_by_the_client(world).any(|(token, nonce)| decides(token, nonce.then_some(Actor::Victim)))
+        || world
+            .thief
+            .tokens
+            .iter()
+            .any(|token| decides(*token, None) || model.thiefs_nonces && decides(*token, Some(Actor::Thief)))
 }

@@ -2,14 +2,14 @@
 
 use session_runtime::{
     Timestamp,
-    rotation::{self, Chain, Confirmation, Decision, Grace, Link, Standing},
+    rotation::{self, Chain, Confirmation, Decision, Grace, Presented, Standing},
 };
 
 /// What the model's store runs.
 #[derive(Clone, Copy)]
 pub(crate) struct Protocol {
     pub(crate) begin: fn(Timestamp, Grace) -> Chain,
-    pub(crate) decide: fn(Option<&Standing>, Link, Timestamp, Grace) -> Decision,
+    pub(crate) decide: fn(Option<&Standing>, Presented, Timestamp, Grace) -> Decision,
     pub(crate) confirm: fn(Option<&Standing>, u32, Timestamp) -> Confirmation,
     /// Whether reading, deciding and writing are one step.
     pub(crate) atomic: bool,

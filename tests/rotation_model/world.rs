@@ -4,12 +4,14 @@
 //! - times are ages, capped one tick beyond the last bound that looks at them;
 //! - generations are numbered anew, in order, with neighbours staying neighbours and wider gaps closed to two. The
 //!   protocol compares generations and counts one up, nothing else;
-//! - what can no longer have an effect is dropped: the parent of a token older than every row (but in an answer, where
-//!   it shows what the token succeeds), an access token older than every row's parent.
+//! - what can no longer have an effect is dropped: the parent of a token older than every row's parent (but in an answer,
+//!   where it shows what the token succeeds), the grandparent of a row of whose parent there is no token, an access token older
+//!   than every row's parent;
+//! - a nonce is whose it is: each actor has one for each generation, and only those of one generation are ever compared.
 
 use session_runtime::{
     Timestamp,
-    rotation::{Chain, Link, Standing},
+    rotation::{Binding, Chain, Link, NonceHash, Presented, Standing},
 };
 
 /// G, in ticks.
@@ -48,11 +50,30 @@ pub(crate) enum Promise {
     Monotone,
 }
 
+/// Which of a client's refreshes come with a nonce.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Nonces {
+    None,
+    All,
+    /// Some tabs send one, others don't.
+    Some,
+}
+
+impl Nonces {
+    pub(crate) fn choices(self) -> &'static [bool] {
+        match self {
+            Self::None => &[false],
+            Self::All => &[true],
+            Self::Some => &[false, true],
+        }
+    }
+}
+
 impl World {
     /// Right after a login, whose answer is under way.
-    pub(crate) fn after_login(chain: Chain) -> Self {
+    pub(crate) fn after_login(chain: &Chain) -> Self {
         let row = Row::of(chain, false);
-        let login = Message::Answer { refresh: Some(row.token()), access: row.generation, age: 0 };
+        let login = Message::Answer { refresh: Some(row.token()), access: row.generation, age: Some(0) };
         Self {
             row,
             durable: row,
@@ -67,6 +88,9 @@ impl World {
     }
 
     pub(crate) fn write(&mut self, row: Row) {
+        if row.generation > self.row.generation {
+            self.wire.forget_overtaken_by(row.generation);
+        }
         if self.row != row {
             self.row = row;
             self.unsynced = self.unsynced.or(Some(0));
@@ -120,7 +144,8 @@ impl World {
     }
 
     fn forget_what_has_no_effect(&mut self) {
-        let oldest_row = self.row.generation.min(self.durable.generation);
+        self.forget_grandparents();
+        self.forget_who_parents_are();
         let oldest_parent = self.row.parent.min(self.durable.parent);
         if self.row.ended && self.pending.is_none() {
             self.row.rotated = 0;
@@ -129,12 +154,17 @@ impl World {
             self.lead = Lead::default();
         }
         self.jar.access = if self.jar.access < oldest_parent { 0 } else { self.jar.access };
-        self.jar.refresh.iter_mut().for_each(|token| token.forget_parent_below(oldest_row));
-        self.thief.tokens.iter_mut().for_each(|token| token.forget_parent_below(oldest_row));
+        self.jar.refresh.iter_mut().for_each(|token| token.forget_parent_below(oldest_parent));
+        let oldest_row = self.row.generation.min(self.durable.generation);
+        self.thief.tokens.iter_mut().for_each(|token| {
+            token.forget_parent_below(oldest_parent);
+            token.nonce = token.nonce.filter(|_| token.generation > oldest_row);
+        });
         self.thief.forget(&self.row, &self.durable);
         self.wire.0.retain_mut(|message| match message {
             Message::Refresh { token, .. } => {
-                token.forget_parent_below(oldest_row);
+                token.forget_parent_below(oldest_parent);
+                token.nonce = token.nonce.filter(|_| token.generation > oldest_row);
                 true
             }
             Message::Answer { refresh, access, .. } => {
@@ -145,11 +175,92 @@ impl World {
         });
     }
 
+    /// A row's grandparent matters only to who presents a token of the parent's generation, or of the grandparent's own.
+    fn forget_grandparents(&mut self) {
+        let mut tokens = 0u64;
+        self.each_token(&mut |token| tokens |= 1 << token.generation);
+        for row in [&mut self.row, &mut self.durable] {
+            let matters =
+                tokens >> row.parent & 1 == 1 || row.since != 0 && tokens >> row.grandparent & 1 == 1;
+            if !matters {
+                (row.grandparent, row.parent_nonce) = (0, None);
+            }
+        }
+    }
+
+    /// Of a token that may be a row's parent, and of nothing more, it matters whether it is: not who its own parent was. Where it is,
+    /// that is taken for the generation before.
+    fn forget_who_parents_are(&mut self) {
+        let rows = [self.row, self.durable];
+        let oldest_row = self.row.generation.min(self.durable.generation);
+        let verdict = |token: &Token| {
+            let mut verdicts = rows
+                .iter()
+                .filter(|row| token.generation == row.parent && token.generation < oldest_row)
+                .map(|row| token.parent == row.grandparent);
+            let first = verdicts.next()?;
+            Some(verdicts.all(|other| other == first).then_some(first))
+        };
+        let is_plain = |row: &Row| row.since == 0 && row.parent < oldest_row;
+        let mut agreed = rows.iter().all(is_plain);
+        self.each_token(&mut |token| agreed &= verdict(token) != Some(None));
+        let mut answers = self.wire.0.iter().filter_map(|message| match message {
+            Message::Answer { refresh, .. } => refresh.as_ref(),
+            _ => None,
+        });
+        if !agreed || answers.any(|token| verdict(token) == Some(Some(false))) {
+            return;
+        }
+        self.each_token_mut(&mut |token| match verdict(token) {
+            Some(Some(true)) => token.parent = token.generation - 1,
+            Some(_) => token.parent = 0,
+            None => {}
+        });
+        for row in [&mut self.row, &mut self.durable] {
+            if row.grandparent != 0 {
+                row.grandparent = row.parent - 1;
+            }
+        }
+    }
+
+    fn each_token_mut(&mut self, visit: &mut impl FnMut(&mut Token)) {
+        self.jar.refresh.iter_mut().for_each(&mut *visit);
+        self.thief.tokens.iter_mut().for_each(&mut *visit);
+        for message in &mut self.wire.0 {
+            match message {
+                Message::Refresh { token, .. } | Message::Answer { refresh: Some(token), .. } => visit(token),
+                Message::Answer { refresh: None, .. } | Message::Access { .. } => {}
+            }
+        }
+    }
+
+    fn each_token(&self, visit: &mut impl FnMut(&Token)) {
+        self.jar.refresh.iter().for_each(&mut *visit);
+        self.thief.tokens.iter().for_each(&mut *visit);
+        self.wire.0.iter().filter_map(Message::token).for_each(|token| visit(&token));
+    }
+
+    /// Whether a row lost sight of who its parent's parent was, while it may still be asked.
+    pub(crate) fn has_lost_lineage(&self) -> bool {
+        let mut asked = false;
+        self.each_token(&mut |token| asked |= token.generation == self.row.parent);
+        asked && self.row.parent > 1 && self.row.grandparent == 0
+    }
+
     fn renumber(&mut self) {
         let mut referenced = 0;
         self.each_generation(&mut |generation| referenced |= 1u64 << *generation);
+        // Where all are bound, it doesn't matter since when.
+        let oldest = Generation::try_from((referenced & !1).trailing_zeros()).unwrap_or(0);
+        for row in [&mut self.row, &mut self.durable] {
+            row.since = if row.since == 0 { 0 } else { row.since.max(oldest) };
+            referenced |= 1 << row.since;
+        }
         let numbers = renumbered(referenced);
         self.each_generation(&mut |generation| *generation = numbers[usize::from(*generation)]);
+        for row in [&mut self.row, &mut self.durable] {
+            row.since = numbers[usize::from(row.since)];
+        }
     }
 
     fn each_generation(&mut self, visit: &mut impl FnMut(&mut Generation)) {
@@ -185,10 +296,17 @@ pub(crate) struct Row {
     pub(crate) rotated: Age,
     pub(crate) used: Option<Age>,
     pub(crate) ended: bool,
+    pub(crate) grandparent: Generation,
+    /// Since which generation the session is bound; 0 where it is not.
+    pub(crate) since: Generation,
+    /// Whose nonce came with the exchange that made the current generation.
+    pub(crate) nonce: Option<Actor>,
+    /// Whose nonce came with the exchange that made the parent.
+    pub(crate) parent_nonce: Option<Actor>,
 }
 
 impl Row {
-    pub(crate) fn of(chain: Chain, ended: bool) -> Self {
+    pub(crate) fn of(chain: &Chain, ended: bool) -> Self {
         let age = |at: Timestamp, cap: Age| {
             let millis = NOW.since(at).as_millis();
             Age::try_from(millis).map_or(cap, |age| age.min(cap))
@@ -199,6 +317,10 @@ impl Row {
             rotated: age(chain.rotated_at, FLOOR + 1),
             used: chain.used_at.map(|at| age(at, GRACE + 1)),
             ended,
+            grandparent: small(chain.grandparent),
+            since: chain.binding.as_ref().map_or(0, |binding| small(binding.since)),
+            nonce: chain.binding.as_ref().map(|binding| Actor::of(binding.nonce)),
+            parent_nonce: chain.binding.as_ref().and_then(|binding| binding.parent_nonce.map(Actor::of)),
         }
     }
 
@@ -207,20 +329,42 @@ impl Row {
         let chain = Chain {
             generation: self.generation.into(),
             parent: self.parent.into(),
+            grandparent: self.grandparent.into(),
             rotated_at: at(self.rotated),
             used_at: self.used.map(at),
+            binding: self.nonce.map(|nonce| {
+                Box::new(Binding {
+                    since: self.since.into(),
+                    nonce: nonce.nonce_for(self.parent),
+                    parent_nonce: self.parent_nonce.map(|nonce| nonce.nonce_for(self.grandparent)),
+                })
+            }),
         };
         Standing { chain, ended: self.ended, expires_at: Timestamp::MAX }
     }
 
     pub(crate) fn token(&self) -> Token {
-        Token { generation: self.generation, parent: self.parent }
+        Token { generation: self.generation, parent: self.parent, nonce: self.nonce }
     }
 
     /// Whether `token` stands on a branch that a later rotation left behind.
     pub(crate) fn has_left_behind(&self, token: Token) -> bool {
-        let same_number = token.generation == self.generation && token.parent != self.parent;
-        self.has_dead(token.generation) || same_number
+        let twin = token.generation == self.generation && token.parent != self.parent;
+        let parents_twin =
+            token.generation == self.parent && self.grandparent != 0 && token.parent != self.grandparent;
+        self.has_dead(token.generation) || twin || parents_twin
+    }
+
+    /// Whether the bound `token` was exchanged, with a nonce of another's than `actor`.
+    pub(crate) fn was_exchanged_by_another(&self, token: Token, actor: Actor) -> bool {
+        let by_another = |nonce: Option<Actor>| nonce.is_some_and(|nonce| nonce != actor);
+        self.has_bound(token.generation)
+            && (token.generation == self.parent && by_another(self.nonce)
+                || token.generation == self.grandparent && by_another(self.parent_nonce))
+    }
+
+    pub(crate) fn has_bound(&self, generation: Generation) -> bool {
+        self.since != 0 && generation >= self.since
     }
 
     pub(crate) fn has_dead(&self, generation: Generation) -> bool {
@@ -235,6 +379,7 @@ impl Row {
     fn each_generation(&mut self, visit: &mut impl FnMut(&mut Generation)) {
         visit(&mut self.generation);
         visit(&mut self.parent);
+        visit(&mut self.grandparent);
     }
 }
 
@@ -243,15 +388,28 @@ impl Row {
 pub(crate) struct Token {
     pub(crate) generation: Generation,
     pub(crate) parent: Generation,
+    /// Whose nonce came with the exchange that made it.
+    pub(crate) nonce: Option<Actor>,
 }
 
 impl Token {
     pub(crate) fn link(self) -> Link {
-        Link { generation: self.generation.into(), parent: self.parent.into() }
+        let nonce = self.nonce.map(|by| by.nonce_for(self.parent));
+        Link { generation: self.generation.into(), parent: self.parent.into(), nonce }
     }
 
-    fn forget_parent_below(&mut self, oldest_row: Generation) {
-        if self.generation < oldest_row {
+    /// The token, with a nonce if it comes `with` somebody's.
+    pub(crate) fn presented(self, with: Option<Actor>) -> Presented {
+        Presented { link: self.link(), nonce: with.map(|by| by.nonce_for(self.generation)) }
+    }
+
+    /// Whether both stand at one place of the chain.
+    pub(crate) fn is_at(self, other: Self) -> bool {
+        (self.generation, self.parent) == (other.generation, other.parent)
+    }
+
+    fn forget_parent_below(&mut self, oldest_parent: Generation) {
+        if self.generation < oldest_parent {
             self.parent = 0;
         }
     }
@@ -264,7 +422,8 @@ impl Token {
 
 impl From<Link> for Token {
     fn from(link: Link) -> Self {
-        Self { generation: small(link.generation), parent: small(link.parent) }
+        let (generation, parent) = (small(link.generation), small(link.parent));
+        Self { generation, parent, nonce: link.nonce.map(Actor::of) }
     }
 }
 
@@ -297,27 +456,49 @@ impl Pending {
 pub(crate) enum Message {
     Refresh {
         token: Token,
-        age: Age,
+        /// Whether it comes with the client's nonce.
+        nonce: bool,
+        age: Option<Age>,
     },
     Answer {
         refresh: Option<Token>,
         access: Generation,
-        age: Age,
+        /// None where it may take for ever.
+        age: Option<Age>,
     },
     /// A request to a protected route, or the confirmation queued for it. It may take for ever.
-    Access {
-        generation: Generation,
-    },
+    Access { generation: Generation },
 }
 
 impl Message {
     fn aged(self, life: Age) -> Option<Self> {
         match self {
-            Self::Refresh { token, age } => (age < life).then_some(Self::Refresh { token, age: age + 1 }),
-            Self::Answer { refresh, access, age } => {
-                (age < life).then_some(Self::Answer { refresh, access, age: age + 1 })
+            Self::Refresh { token, nonce, age: Some(age) } => {
+                (age < life).then_some(Self::Refresh { token, nonce, age: Some(age + 1) })
             }
-            Self::Access { .. } => Some(self),
+            Self::Answer { refresh, access, age: Some(age) } => {
+                (age < life).then_some(Self::Answer { refresh, access, age: Some(age + 1) })
+            }
+            Self::Refresh { .. } | Self::Answer { .. } | Self::Access { .. } => Some(self),
+        }
+    }
+
+    fn token(&self) -> Option<Token> {
+        match *self {
+            Self::Refresh { token, .. } => Some(token),
+            Self::Answer { refresh, .. } => refresh,
+            Self::Access { .. } => None,
+        }
+    }
+
+    /// The generation that a message carries which may take for ever.
+    fn generation_of_bound(&self) -> Option<Generation> {
+        match *self {
+            Self::Refresh { token, age: None, .. } => Some(token.generation),
+            Self::Answer { refresh, access, age: None } => {
+                Some(refresh.map_or(access, |token| token.generation))
+            }
+            Self::Refresh { .. } | Self::Answer { .. } | Self::Access { .. } => None,
         }
     }
 }
@@ -336,6 +517,11 @@ impl Wire {
         if !self.0.contains(&message) {
             self.0.push(message);
         }
+    }
+
+    /// The premise of a bound client: before `generation` is made, all is through that carries the last but one.
+    fn forget_overtaken_by(&mut self, generation: Generation) {
+        self.0.retain(|message| message.generation_of_bound().is_none_or(|carried| carried + 2 > generation));
     }
 
     fn tick(&mut self, life: Age) {
@@ -358,7 +544,11 @@ impl Thief {
     /// Of refresh tokens that no row knows, one is as good as another; so it is with access tokens of dead branches.
     fn forget(&mut self, row: &Row, durable: &Row) {
         let known = |token: &Token| {
-            [row, durable].iter().any(|row| *token == row.token() || token.generation == row.parent)
+            [row, durable].iter().any(|row| {
+                let is_parent = token.generation == row.parent && !row.has_left_behind(*token);
+                let is_grandparent = row.since != 0 && token.generation == row.grandparent;
+                token.is_at(row.token()) || is_parent || is_grandparent
+            })
         };
         self.tokens.sort_unstable();
         self.tokens.dedup();
@@ -376,10 +566,29 @@ impl Thief {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Actor {
     Victim,
     Thief,
+}
+
+impl Actor {
+    fn of(nonce: NonceHash) -> Self {
+        match nonce.0[0] {
+            1 => Self::Victim,
+            _ => Self::Thief,
+        }
+    }
+
+    pub(crate) fn nonce_for(self, generation: Generation) -> NonceHash {
+        let mut hash = [0; 16];
+        hash[0] = match self {
+            Self::Victim => 1,
+            Self::Thief => 2,
+        };
+        hash[1] = generation;
+        NonceHash(hash)
+    }
 }
 
 /// Who has the newest token, as an observer of requests and answers sees it; knows nothing of the protocol's rules.

@@ -51,11 +51,11 @@ async fn sqlite_keeps_every_promise_by_a_clock_that_runs() {
     Conformance::shared(folder, Folder::open).histories(1000).run().await;
 }
 
-const KEYS: &str = "pZ0hYw7Q1mXrC4t9uVbK2sEo8LdN5fGjRiAyTz3HxMk=";
+pub(crate) const KEYS: &str = "pZ0hYw7Q1mXrC4t9uVbK2sEo8LdN5fGjRiAyTz3HxMk=";
 
 const AN_HOUR: Duration = Duration::from_secs(3600);
 
-static ROUTES: Routes<Sessions> = routes![login, refresh, logout, me];
+pub(crate) static ROUTES: Routes<Sessions> = routes![login, refresh, logout, me];
 
 #[login_endpoint(POST "/login")]
 async fn login(mut login: Login, user: String) {

@@ -39,8 +39,8 @@ use crate::{
 /// Keeps sessions in a SQLite database file: feature `sqlite`. They outlive the process.
 ///
 /// The file may hold the application's own tables too, and several processes of one machine may share it: a session that one of
-/// them ends is ended in the others within [20 ms](Self::POLL), in the same process at once. It must lie on a local disk, because
-/// SQLite's write-ahead log needs memory that the processes share.
+/// them ends is ended in the others within about 20 ms, [`POLL`](Self::POLL) and a little, in the same process at once. It must
+/// lie on a local disk, because SQLite's write-ahead log needs memory that the processes share.
 ///
 /// ```
 /// use session_runtime::store::SqliteStore;
@@ -64,11 +64,14 @@ use crate::{
 /// One thread writes. What is asked of it while it is busy waits, and is committed together: one transaction, and with
 /// [`Durability::Full`] one flush of the disk, for as many operations as came meanwhile. An operation is answered when it is
 /// committed; one that fails is undone by itself. A few more threads read beside it, each with a connection of its own, and
-/// never wait for the writer. A refresh is one lookup and one update by primary key, and touches no index.
+/// never wait for the writer. A refresh reads one row and writes it back, and rewrites no index.
 ///
 /// What went wrong is a [`StoreError`] with SQLite's own words: a full disk, a file that is write-protected or damaged, a lock
-/// that another process holds for longer than [`busy_timeout`](SqliteStoreBuilder::busy_timeout). Sessions are refused for as long
-/// as it lasts; nothing is lost by it.
+/// that another process holds for longer than [`busy_timeout`](SqliteStoreBuilder::busy_timeout). Logins and refreshes are answered
+/// with 503 for as long as it lasts, and nothing is lost by it.
+///
+/// A copy of the file forges no token: that takes the keys too. It does tell who was logged in when, and what the claims and data
+/// of the sessions are; guard it as you would any table of users.
 ///
 /// Cloning is cheap; clones share their threads, which end with the last of them.
 ///
@@ -90,7 +93,7 @@ struct Inner {
 
 impl SqliteStore {
     /// How often the feed looks for ends that other processes published, while somebody waits for them.
-    pub const POLL: Duration = Duration::from_millis(20);
+    pub const POLL: Duration = Duration::from_millis(15);
 
     /// Opens the database file, which is made if it is not there, with default settings.
     ///

@@ -132,6 +132,7 @@ impl<'a> Step<'a> {
 
     pub(super) fn purge(&self, retention: Duration, limit: usize) -> Result<Purge, Failure> {
         let mut purge = Purge::default();
+        let limit = limit.max(1);
         let due = self.due(limit)?;
         let oldest = (Value::from(self.now.before(retention)), as_limit(limit));
         let marks = self.connection.prepare_cached(&self.sql.forget_marks)?.execute(oldest.clone())?;

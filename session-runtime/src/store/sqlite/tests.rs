@@ -124,6 +124,20 @@ async fn a_prefix_that_is_no_name_is_refused() {
 }
 
 #[tokio::test]
+async fn a_commit_survives_what_was_asked_for() {
+    for (durability, synchronous) in [(Durability::Full, 2), (Durability::Normal, 1)] {
+        let folder = Folder::new();
+        let store = SqliteStore::builder(folder.path()).durability(durability).open().await.unwrap();
+        let pragmas = store.0.writer.write(|step| {
+            let synchronous = step.connection.pragma_query_value(None, "synchronous", |row| row.get(0))?;
+            let journal = step.connection.pragma_query_value(None, "journal_mode", |row| row.get(0))?;
+            Ok::<(i64, String), _>((synchronous, journal))
+        });
+        assert_eq!(pragmas.await.unwrap(), (synchronous, "wal".to_owned()));
+    }
+}
+
+#[tokio::test]
 async fn a_full_disk_is_an_error_that_passes() {
     let folder = Folder::new();
     let store = folder.open().await;

@@ -80,7 +80,7 @@ async fn stamped<T>(
 
 pub(super) async fn sessions_expire(bench: &Bench) -> Verdict {
     // Where the clock can't be set, the lifetime is long enough to do things within it.
-    let lifetime = if bench.has_set_clock() { 100 * MS } else { 1500 * MS };
+    let lifetime = if bench.has_set_clock() { 100 * MS } else { 3000 * MS };
     let idle = bench.make(NewRow { idle_lifetime: lifetime, ..bench.plain("idle") }).await?;
     let absolute = NewRow { absolute_lifetime: Some(lifetime), ..bench.plain("absolute") };
     let absolute = bench.make(absolute).await?;
