@@ -83,6 +83,8 @@ const RETRIES: usize = 5;
 /// run [`migrations`](Self::migrations), and turn it off with [`migrate(false)`](PostgresStoreBuilder::migrate). The role then
 /// needs `SELECT`, `INSERT`, `UPDATE` and `DELETE` on the tables.
 ///
+/// The database's encoding has to be UTF-8. PostgreSQL's text has no NUL, so a user, a claim or data with one is refused.
+///
 /// Cloning is cheap; clones share their connections.
 #[derive(Clone)]
 pub struct PostgresStore(Arc<Inner>);
@@ -108,7 +110,7 @@ impl PostgresStore {
     ///
     /// # Errors
     ///
-    /// When the server can't be reached within five seconds, refuses the user, is too old or read-only, or has tables that this
+    /// When the server can't be reached within four seconds, refuses the user, is too old or read-only, or has tables that this
     /// version of the library does not know. No error repeats the password.
     pub async fn connect(url: impl Into<String>) -> Result<Self, StoreError> {
         Self::builder(url).open().await
@@ -625,7 +627,6 @@ impl ToSql for Value<'_> {
 }
 
 /// How an operation may fail.
-#[derive(Debug)]
 enum Failure {
     /// No connection to be had.
     NoConnection,
@@ -657,6 +658,7 @@ impl fmt::Display for Failure {
         match self {
             Self::NoConnection => f.write_str("no connection to the database within the time"),
             Self::Pool(PoolError::Backend(error)) | Self::Server(error) => write_error(f, error),
+            Self::Pool(PoolError::Timeout(_)) => Self::NoConnection.fmt(f),
             Self::Pool(error) => error.fmt(f),
             Self::Late => f.write_str("the database did not answer in time"),
             Self::Undecodable(error) => error.fmt(f),
@@ -670,7 +672,11 @@ impl fmt::Display for Failure {
 /// What the server said of the failure, but not its details, in which values of a row may stand; or what went wrong on the way.
 fn write_error(f: &mut fmt::Formatter<'_>, error: &tokio_postgres::Error) -> fmt::Result {
     if let Some(said) = error.as_db_error() {
-        return write!(f, "{} (SQLSTATE {})", said.message(), said.code().code());
+        write!(f, "{} (SQLSTATE {})", said.message(), said.code().code())?;
+        let is_mixed_up =
+            [SqlState::INVALID_SQL_STATEMENT_NAME, SqlState::DUPLICATE_PSTATEMENT].contains(said.code());
+        let hint = "; behind a pooler, turn prepared statements off";
+        return if is_mixed_up { f.write_str(hint) } else { Ok(()) };
     }
     write!(f, "{error}")?;
     let mut cause = error.source();
@@ -679,6 +685,13 @@ fn write_error(f: &mut fmt::Formatter<'_>, error: &tokio_postgres::Error) -> fmt
         cause = error.source();
     }
     Ok(())
+}
+
+/// As it is displayed: what a derived form would show of the server's error are values of a row.
+impl fmt::Debug for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
 }
 
 impl StdError for Failure {

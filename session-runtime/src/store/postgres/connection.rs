@@ -1,6 +1,6 @@
 //! Connections: how they are made, lent and given back.
 
-use std::{fmt::Write as _, future::Future, sync::Arc, time::Duration};
+use std::{fmt::Write as _, sync::Arc, time::Duration};
 
 use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime};
 use futures_util::{
@@ -16,7 +16,7 @@ use tokio::time::{Instant, timeout_at};
 use tokio_postgres::{
     Config, Row, Statement,
     config::{Host, SslMode, TargetSessionAttrs},
-    types::{ToSql, Type},
+    types::ToSql,
 };
 use tokio_postgres_rustls::MakeRustlsConnect;
 
@@ -40,14 +40,14 @@ impl Address {
         certificates: &[Vec<u8>],
         connect_timeout: Duration,
     ) -> Result<Self, StoreError> {
-        let mut config: Config = url.parse().map_err(|_| {
-            StoreError::new(
-                "the URL of the database is none that PostgreSQL knows: `postgres://user:password@host:port/database?option=value`; \
-                 special characters in the password have to be percent-encoded",
-            )
-        })?;
+        let mut config: Config = url.parse().map_err(|_| unreadable())?;
         if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
             return Err(StoreError::new("the URL of the database names no host"));
+        }
+        // What follows the first `@` of a password that was not encoded is no host, and is not to be shown as one.
+        let is_cut = |host: &Host| matches!(host, Host::Tcp(host) if host.contains('@'));
+        if config.get_hosts().iter().any(is_cut) {
+            return Err(unreadable());
         }
         // A session that was just ended must not be read from a replica that does not know of it.
         config.target_session_attrs(TargetSessionAttrs::ReadWrite);
@@ -93,6 +93,13 @@ impl Address {
         let pool = Pool::builder(manager).max_size(connections).runtime(Runtime::Tokio1);
         pool.create_timeout(Some(patience)).build().map_err(StoreError::new)
     }
+}
+
+fn unreadable() -> StoreError {
+    StoreError::new(
+        "the URL of the database can't be read: `postgres://user:password@host:port/database?option=value`, \
+         in which special characters of the password are percent-encoded",
+    )
 }
 
 /// How connections are encrypted: by the library's own cryptography, trusting the system's authorities and the given ones.
@@ -227,19 +234,16 @@ impl Drop for Loan {
     }
 }
 
-fn send<'a>(
-    connection: &'a Object,
-    ready: &'a Ready<'_>,
-    parameters: &'a [Parameter<'a>],
-) -> impl Future<Output = Result<Vec<Row>, tokio_postgres::Error>> + Send + 'a {
-    async move {
-        match ready {
-            Ready::Prepared(statement) => connection.query(statement, parameters).await,
-            Ready::Unnamed(query) => {
-                let typed: Vec<(Parameter<'_>, Type)> =
-                    parameters.iter().copied().zip(query.types.iter().cloned()).collect();
-                connection.query_typed(&query.text, &typed).await
-            }
+async fn send(
+    connection: &Object,
+    ready: &Ready<'_>,
+    parameters: &[Parameter<'_>],
+) -> Result<Vec<Row>, tokio_postgres::Error> {
+    match ready {
+        Ready::Prepared(statement) => connection.query(statement, parameters).await,
+        Ready::Unnamed(query) => {
+            let typed: Vec<_> = parameters.iter().copied().zip(query.types.iter().cloned()).collect();
+            connection.query_typed(&query.text, &typed).await
         }
     }
 }
