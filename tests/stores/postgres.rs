@@ -1,5 +1,6 @@
 //! The PostgreSQL store.
 
+mod application;
 mod costs;
 mod outages;
 mod refusals;
