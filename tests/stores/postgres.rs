@@ -4,6 +4,7 @@ mod application;
 mod costs;
 mod outages;
 mod refusals;
+mod set_clock;
 
 use std::{
     net::TcpStream,
