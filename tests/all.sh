@@ -36,7 +36,9 @@ step() { printf '\n== %s\n' "$*"; }
 # The example's test runs the `curl` lines that the example prints; the cryptographic library is built from C.
 install_missing curl curl
 install_missing cc gcc
-# Tests start a server of their own with it.
+# Tests start servers of their own, and end them with all their processes.
+install_missing ps procps
+install_missing openssl openssl
 install_postgresql
 
 step "every test of the workspace, with a reduced model of the rotation"

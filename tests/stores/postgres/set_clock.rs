@@ -129,5 +129,5 @@ impl SessionStore for TimedStore {
 async fn postgres_keeps_every_promise_to_the_millisecond() {
     let Some(server) = Postgres::shared() else { return };
     let place = move || TimedPlace::on(Arc::clone(&server));
-    Conformance::shared(place, TimedPlace::open).histories(1500).parallel(100).run().await;
+    Conformance::shared(place, TimedPlace::open).histories(1000).parallel(100).run().await;
 }
