@@ -154,6 +154,28 @@ async fn the_applications_own_pool_is_taken() {
 }
 
 #[tokio::test]
+async fn connections_that_forget_are_no_hindrance_without_prepared_statements() {
+    let Some(place) = Place::new() else { return };
+    let pool = Pool::builder(Manager::new(place.url().parse().unwrap(), NoTls)).max_size(1).build().unwrap();
+    let open = async |prepares| {
+        let builder = PostgresStore::builder_from_pool(pool.clone()).schema(&place.schema);
+        builder.prepared_statements(prepares).open().await.unwrap()
+    };
+    let forget = async || pool.get().await.unwrap().batch_execute("DEALLOCATE ALL").await.unwrap();
+    let unprepared = open(false).await;
+    let row = login(&unprepared, 1).await;
+    forget().await;
+    assert_eq!(unprepared.read(row.handle).await.unwrap().as_ref(), Some(&row));
+    assert!(unprepared.revoke(row.handle, EndReason::Revoked).await.unwrap());
+
+    let prepared = open(true).await;
+    prepared.read(row.handle).await.unwrap();
+    forget().await;
+    let refusal = prepared.read(row.handle).await.unwrap_err().to_string();
+    assert!(refusal.contains("turn prepared statements off"), "{refusal}");
+}
+
+#[tokio::test]
 async fn a_server_is_trusted_by_its_certificate_and_name() {
     let folder = tempfile::TempDir::new().unwrap();
     let (key, certificate) = (folder.path().join("key.pem"), folder.path().join("certificate.pem"));
