@@ -2,17 +2,19 @@
 // `st-nonce: <generation>.<nonce>`. It is on disk before the request leaves, shared by all tabs, and kept for three generations; so
 // a lost answer can be asked for again after any delay, and a copied token alone is not enough.
 
+const page = randomNonce();
+
 /** The value of `st-nonce` for the next refresh; `null` where no session is known of. */
 export async function nonceHeader() {
-  let generation;
   const record = await update((record, seen) => {
-    // Scripts can't see the refresh token. It is of the generation of the access token; or, where a late tab was answered last, of
-    // the newest one; or of the next, where a page was killed before it read its answer. The server refuses a wrong one (409) and
-    // changes nothing: then it is the other's turn.
-    generation = [seen, record.generation, record.generation + 1][record.tries++ % 3];
-    record.nonces[generation] ??= randomNonce();
+    // Scripts can't see the refresh token. It is of the generation of the access token; or of the newest, where a late tab was
+    // answered last; or of the next, where another page was closed before it read its answer. The server refuses a wrong one (409),
+    // and changes nothing: then it is the other's turn.
+    record.by = record.tries && record.by !== page ? "several pages" : page;
+    record.sent = [seen, record.generation, record.generation + 1][record.tries++ % (record.by === page ? 2 : 3)];
+    record.nonces[record.sent] ??= randomNonce();
   });
-  return record && `${generation}.${record.nonces[generation]}`;
+  return record && `${record.sent}.${record.nonces[record.sent]}`;
 }
 
 /** To be called after each refresh that succeeded. */
@@ -28,7 +30,7 @@ async function update(change) {
   const store = transaction.objectStore("sessions");
   const last = await settled(store.get("last"));
   // A browser may forget the cookies that scripts set, and keep the tokens.
-  const { sessionHandle, generation } = accessTokenPayload() ?? last ?? {};
+  const { sessionHandle, generation } = accessTokenPayload() || last || {};
   const record = last?.sessionHandle === sessionHandle ? last : { sessionHandle, generation, tries: 0, nonces: {} };
   if (record) {
     record.generation = Math.max(record.generation, generation);
@@ -43,14 +45,13 @@ async function update(change) {
 
 /** The payload of the access token, as the server tells it to scripts. */
 function accessTokenPayload() {
-  const cookie = document.cookie.split("; ").find((pair) => pair.startsWith("sFrontToken="));
-  return cookie ? JSON.parse(atob(decodeURIComponent(cookie.slice("sFrontToken=".length)))).up : null;
+  const [, value] = /(?:^|; )sFrontToken=([^;]*)/.exec(document.cookie) ?? [];
+  return value && JSON.parse(atob(decodeURIComponent(value))).up;
 }
 
-/** 128 random bits in base64url. */
+/** 144 random bits in base64url. */
 function randomNonce() {
-  const bytes = crypto.getRandomValues(new Uint8Array(16));
-  return btoa(String.fromCharCode(...bytes)).replaceAll("+", "-").replaceAll("/", "_").replaceAll("=", "");
+  return btoa(String.fromCharCode(...crypto.getRandomValues(new Uint8Array(18)))).replaceAll("+", "-").replaceAll("/", "_");
 }
 
 const settled = (request) => new Promise((resolve, reject) => {
