@@ -33,5 +33,5 @@ cargo test --workspace --all-features
 step "the model of the rotation, explored to exhaustion"
 cargo test --release -p tests --test rotation_model -- --nocapture
 
-step "the official browser SDK in Chromium, against the example"
+step "the official browser SDK, bound clients and the pages of the examples, in Chromium"
 tests/browser/run.sh

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Runs the official browser SDK in Chromium against the example, and installs what that needs when it is missing.
+# Runs the official browser SDK, and the pages of the examples, in Chromium; installs what that needs when it is missing.
 # With arguments, runs those test files only: tests/browser/run.sh tabs.test.js
 #
 # A test that fails leaves pictures, traces (`npx playwright-core show-trace`) and the server's log in target/browser.
@@ -22,7 +22,7 @@ if ! is_equipped; then
 fi
 
 [ node_modules/.package-lock.json -nt package-lock.json ] || npm ci --ignore-scripts --no-audit --no-fund
-cargo build --quiet -p examples --bin home_feed
+cargo build --quiet -p examples --bins
 
 [ $# -gt 0 ] || set -- ./*.test.js
 node --test --test-concurrency=2 --test-reporter=spec "$@"

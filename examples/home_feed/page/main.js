@@ -200,6 +200,7 @@ function tellOfRefusal(method, path, answer) {
 }
 
 function wire() {
+  $("login").hidden = false;
   $("login").addEventListener("submit", logIn);
   const clicks = { call, refresh, logout: logOut, lose, "revoke-others": revokeOthers,
     tab: () => window.open(location.href, "_blank", "noopener"),

@@ -28,8 +28,9 @@ export const TOKENS = ["sAccessToken", "sRefreshToken"];
 export const SCRIPT_COOKIES = ["sFrontToken", "st-last-access-token-update", "st-access-token", "st-refresh-token"];
 
 export class Device {
-    static async start(browser, site) {
-        const context = await browser.newContext();
+    /** `features` are Playwright's: `{ javaScriptEnabled: false }`. */
+    static async start(browser, site, features) {
+        const context = await browser.newContext(features);
         context.setDefaultTimeout(20_000);
         await context.tracing.start({ screenshots: true, snapshots: true });
         return Object.assign(new Device(), { context, site });

@@ -3,8 +3,11 @@
 import axios from "axios";
 import Session, { PrimitiveArrayClaim, PrimitiveClaim } from "supertokens-website";
 
+import { nonceHeader, noteRefresh } from "../../../examples/home_feed/page/bound.js";
+
 const query = new URLSearchParams(location.search);
 const api = query.get("api");
+const isBound = query.has("bound");
 
 /** What the SDK told the application, oldest first. */
 window.events = [];
@@ -12,11 +15,25 @@ window.events = [];
 /** The application's endpoints have paths of their own. */
 const PATHS = { REFRESH_SESSION: "/refresh", SIGN_OUT: "/logout" };
 
+/** The headers of a refresh, with the nonce of a bound client. */
+async function refreshHeaders(given) {
+    const headers = new Headers(given);
+    const nonce = isBound && (await nonceHeader());
+    if (nonce) headers.set("st-nonce", nonce);
+    return headers;
+}
+
 Session.init({
     apiDomain: api,
     tokenTransferMethod: query.get("mode"),
     sessionExpiredStatusCode: Number(query.get("expired")),
-    preAPIHook: async ({ action, requestInit }) => ({ url: api + PATHS[action], requestInit }),
+    preAPIHook: async ({ action, requestInit }) => {
+        const headers = action === "REFRESH_SESSION" ? await refreshHeaders(requestInit.headers) : requestInit.headers;
+        return { url: api + PATHS[action], requestInit: { ...requestInit, headers } };
+    },
+    postAPIHook: async ({ action }) => {
+        if (isBound && action === "REFRESH_SESSION") await noteRefresh();
+    },
     onHandleEvent: (event) => window.events.push(event),
 });
 
@@ -49,8 +66,11 @@ window.app = {
     call: (method, path, { body, by = "fetch" } = {}) => callers[by](method, api + path, body),
     callMany: (count, method, path, { by = "fetch" } = {}) =>
         Promise.all(Array.from({ length: count }, () => callers[by](method, api + path))),
-    /** Refreshes without the SDK and its lock, and answers the status. */
-    refreshAlone: async () => (await window.__supertokensOriginalFetch(`${api}/refresh`, { method: "POST" })).status,
+    /** Refreshes without the SDK and its lock, which hear nothing of the answer; answers the status. */
+    refreshAlone: async () => {
+        const headers = await refreshHeaders();
+        return (await window.__supertokensOriginalFetch(`${api}/refresh`, { method: "POST", headers })).status;
+    },
     signOut: () => Session.signOut(),
     isLoggedIn: () => Session.doesSessionExist(),
     payload: () => Session.getAccessTokenPayloadSecurely(),

@@ -3,6 +3,7 @@
 import { EventEmitter, once } from "node:events";
 import http from "node:http";
 import { buffer } from "node:stream/consumers";
+import { pipeline } from "node:stream/promises";
 
 /**
  * An accident gets `forward()`, which has the server answer the request, as often as it is called; `reply(answer)`; and
@@ -19,6 +20,22 @@ export const lostAnswer = async ({ forward, hangUp }) => {
     await forward();
     hangUp();
 };
+
+/** As `lostAnswer`; the answer is put where the test sees it. */
+export const lostAnswerSeen =
+    (answers) =>
+    async ({ forward, hangUp }) => {
+        answers.push(await forward());
+        hangUp();
+    };
+
+/** An answer that the test sees. */
+export const seen =
+    (answers) =>
+    async ({ forward, reply }) => {
+        answers.push(await forward());
+        reply(answers.at(-1));
+    };
 
 /** The request never arrives. */
 export const lostRequest = async ({ hangUp }) => hangUp();
@@ -44,7 +61,7 @@ export const withCookies =
     };
 
 export class Proxy {
-    /** Every call: `{ route, status, reason, cookies }`; all but the route come from the answer, unless that was lost. */
+    /** Every call: `{ route, nonce, status, reason, cookies }`; the last three come from the answer, unless that was lost. */
     calls = [];
     #accidents = new Map();
     #arrivals = new EventEmitter();
@@ -108,8 +125,10 @@ export class Proxy {
 
     async #pass(request, response) {
         const { method, url, rawHeaders } = request;
+        if (request.headers.accept === "text/event-stream") return this.#stream(request, response);
         const body = await buffer(request);
-        const call = { route: `${method} ${new URL(url, "http://any").pathname}` };
+        const route = `${method} ${new URL(url, "http://any").pathname}`;
+        const call = { route, nonce: request.headers["st-nonce"] };
         this.calls.push(call);
         this.#arrivals.emit(call.route);
         const forward = () => this.#forward({ method, path: url, headers: rawHeaders, setHost: false }, body);
@@ -127,12 +146,24 @@ export class Proxy {
         reply(await forward());
     }
 
-    /** @returns {Promise<Answer>} */
-    async #forward(options, body) {
+    /** An answer that is passed on as it comes, and has no end. */
+    async #stream({ method, url, rawHeaders }, response) {
+        const answer = await this.#send({ method, path: url, headers: rawHeaders, setHost: false });
+        response.writeHead(answer.statusCode, withoutConnection(answer.rawHeaders));
+        await pipeline(answer, response);
+    }
+
+    async #send(options, body) {
         const upstream = { host: "127.0.0.1", port: this.#upstream, agent: this.#agent };
         const request = http.request({ ...upstream, ...options, headers: withoutConnection(options.headers) });
         request.end(body);
         const [answer] = await once(request, "response");
+        return answer;
+    }
+
+    /** @returns {Promise<Answer>} */
+    async #forward(options, body) {
+        const answer = await this.#send(options, body);
         return { status: answer.statusCode, headers: answer.rawHeaders, body: await buffer(answer) };
     }
 }
@@ -161,6 +192,10 @@ function servePage({ type, text }, response) {
 export function cookiesOf(answer) {
     return new Map(valuesOf(answer, "set-cookie").map((text) => text.split(";", 1)[0].split("=")));
 }
+
+/** The refresh token that an answer gives out, by whichever way. */
+export const refreshTokenOf = (answer) =>
+    cookiesOf(answer).get("sRefreshToken") ?? valuesOf(answer, "st-refresh-token")[0];
 
 function valuesOf({ headers }, name) {
     return headers.filter((_, at) => at % 2 === 1 && headers[at - 1].toLowerCase() === name);

@@ -12,11 +12,14 @@ let browser;
 before(async () => (browser = await launchChromium()));
 after(() => browser.close());
 
-/** The grace of every scenario, in milliseconds. */
+/** The usual grace, in milliseconds. */
 const GRACE = 500;
 
 /** Short lifetimes, so that a test sees a session's whole life. */
-const SHORT = { "access-lifetime": "2s", grace: `${GRACE}ms` };
+const SHORT = {
+    home_feed: { "access-lifetime": "2s", grace: `${GRACE}ms` },
+    forms: { "access-lifetime": "2s" },
+};
 
 /** For how long a scenario may go on, in milliseconds. */
 const PATIENCE = 45_000;
@@ -25,17 +28,22 @@ const PATIENCE = 45_000;
 export const graces = (count) => sleep(count * GRACE);
 
 /**
- * A test by the name of the promise that it keeps. `run` gets the `site`, and `device()`, which starts a browser of another
- * person or of the same one elsewhere. The options are those of the example.
+ * A test by the name of the promise that it keeps, against the example `home_feed`. `run` gets the `site`, and `device()`, which
+ * starts a browser of another person or of the same one elsewhere. The options are those of the example.
  */
-export function scenario(name, options, run) {
+export const scenario = (name, options, run) => scenarioOf("home_feed", name, options, run);
+
+/** As `scenario`, against the example `forms`. */
+export const formsScenario = (name, run) => scenarioOf("forms", name, {}, run);
+
+function scenarioOf(example, name, options, run) {
     test(name, { timeout: 2 * PATIENCE }, async () => {
         const folder = path.join(ARTEFACTS, name.replaceAll(/\W+/g, "_"));
         await rm(folder, { recursive: true, force: true });
-        const site = await Site.start({ ...SHORT, ...options });
+        const site = await Site.start(example, { ...SHORT[example], ...options });
         const devices = [];
-        const device = async () => {
-            devices.push(await Device.start(browser, site));
+        const device = async (features) => {
+            devices.push(await Device.start(browser, site, features));
             return devices.at(-1);
         };
         try {

@@ -1,4 +1,4 @@
-// The example's server with a proxy before it, and the pages of its own and of other origins.
+// An example's server with a proxy before it, and the pages of its own and of other origins.
 
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -12,7 +12,7 @@ import { Proxy, servePages } from "./proxy.js";
 
 const ROOT = path.resolve(import.meta.dirname, "../../..");
 const TARGET = process.env.CARGO_TARGET_DIR ?? path.join(ROOT, "target");
-const HOME_FEED = process.env.HOME_FEED ?? path.join(TARGET, "debug/home_feed");
+const EXAMPLES = process.env.EXAMPLES ?? path.join(TARGET, "debug");
 
 /** Where a failed test leaves what it saw. */
 export const ARTEFACTS = path.join(TARGET, "browser");
@@ -42,13 +42,13 @@ process.on("exit", () => running.forEach((server) => server.kill()));
 
 /** A server of its own for one test. */
 export class Site {
-    /** The options are those of the example: `{ "access-lifetime": "2s" }`. */
-    static async start(options) {
+    /** `home_feed` or `forms`, with options of it: `{ "access-lifetime": "2s" }`. */
+    static async start(example, options) {
         const pages = await servePages(PAGES);
-        const allowed = `http://${PAGE_HOST}:${pages.port}`;
-        const given = { listen: "127.0.0.1:0", "allow-origin": allowed, ...options };
+        const origins = example === "home_feed" && { "allow-origin": `http://${PAGE_HOST}:${pages.port}` };
+        const given = { listen: "127.0.0.1:0", ...origins, ...options };
         const args = Object.entries(given).map(([name, value]) => `--${name}=${value}`);
-        const server = spawn(HOME_FEED, args, { stdio: ["ignore", "pipe", "pipe"] });
+        const server = spawn(path.join(EXAMPLES, example), args, { stdio: ["ignore", "pipe", "pipe"] });
         running.add(server);
         const log = [];
         server.stderr.on("data", (piece) => log.push(piece));
@@ -63,14 +63,19 @@ export class Site {
     }
 
     /** The application's page: of the API's own origin, or of another that the server allows. */
-    appUrl({ mode = "cookie", from = "same", expired = 401 } = {}) {
+    appUrl({ mode = "cookie", from = "same", expired = 401, bound = false } = {}) {
         const host = from === "same" ? this.origin : `http://${PAGE_HOST}:${this.pages.port}`;
-        return `${host}/app.html?${new URLSearchParams({ api: this.origin, mode, expired })}`;
+        return `${host}/app.html?${new URLSearchParams({ api: this.origin, mode, expired, ...(bound && { bound }) })}`;
     }
 
     /** An empty page of any host. */
     blankUrl(host) {
         return `http://${host}:${this.pages.port}/blank.html`;
+    }
+
+    /** Waits until the server has logged a line that matches. */
+    async logged(pattern) {
+        while (!pattern.test(Buffer.concat(this.log).toString())) await once(this.server.stderr, "data");
     }
 
     /** Leaves what the server logged. */
