@@ -19,11 +19,25 @@ install_missing() { # command package
     fi
 }
 
+# Debian keeps the server's programs off the `PATH`, and would start a server of its own on installing them.
+install_postgresql() {
+    command -v initdb >/dev/null || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 && return
+    if command -v apt-get >/dev/null; then
+        install_missing pg_createcluster postgresql-common
+        local root=""
+        [ "$(id -u)" = 0 ] || root=sudo
+        $root sed -i 's/^#* *create_main_cluster.*/create_main_cluster = false/' /etc/postgresql-common/createcluster.conf
+    fi
+    install_missing initdb "$(command -v dnf >/dev/null && echo postgresql-server || echo postgresql)"
+}
+
 step() { printf '\n== %s\n' "$*"; }
 
 # The example's test runs the `curl` lines that the example prints; the cryptographic library is built from C.
 install_missing curl curl
 install_missing cc gcc
+# Tests start a server of their own with it.
+install_postgresql
 
 step "every test of the workspace, with a reduced model of the rotation"
 cargo test --workspace --all-features

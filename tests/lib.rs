@@ -1,4 +1,6 @@
-//! Tables of another crate, for tests to include.
+//! Tables of another crate, for tests to include, and servers for tests to talk to.
+
+pub mod servers;
 
 use axum::{
     Extension, Router,

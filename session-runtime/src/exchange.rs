@@ -95,9 +95,8 @@ impl Engine {
 
     async fn carry_out(self: &Arc<Self>, Presentation { token, nonce, by }: &Presentation) -> Outcome {
         let presented = Presented { link: token.link(), nonce: *nonce };
-        let (engine, proof) = (Arc::clone(self), *token);
-        let proves = move |salt: &crate::store::Salt| proof.proves(&engine.keys, &salt.0);
-        let exchange = Exchange::new(token.handle(), presented, self.config.grace, Arc::clone(by), proves);
+        let Some(proof) = token.proof(&self.keys) else { return Err(unauthorised(Why::Unknown, None)) };
+        let exchange = Exchange::new(token.handle(), presented, self.config.grace, Arc::clone(by), proof);
         let rotation = self.in_time(self.store.rotate(exchange)).await?;
         if rotation.row.as_ref().is_some_and(|row| row.handle != token.handle()) {
             return Err(engine::foreign_row().into());

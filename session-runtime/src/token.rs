@@ -29,7 +29,7 @@ use std::fmt;
 pub use access::{AccessClaims, AccessError, AccessToken, Expected, MintError, Verified};
 pub use key_ring::{KeyRing, KeyRingError, Secret, Weakness};
 pub use keys::{Epochs, EpochsError, Keys};
-pub use refresh::{MalformedRefreshToken, Opened, RefreshToken};
+pub use refresh::{MalformedRefreshToken, Opened, Proof, RefreshToken};
 pub use signing::{Algorithm, Jwk, Jwks, Rs256, Rs256Error, SigningAlgorithm};
 
 const REDACTED: &str = "[REDACTED]";

@@ -1,6 +1,7 @@
 //! Every store, put to the conformance kit, and beneath an application.
 
 mod crash;
+mod postgres;
 mod sqlite;
 
 // The store that the contract shows as an example.

@@ -6,6 +6,7 @@ use crate::{
     clock::Timestamp,
     handle::SessionHandle,
     rotation::{self, Chain, Confirmation, Decision, Grace, Presented, Standing, TheftKind, Why},
+    token::Proof,
 };
 
 /// One session, as a store keeps it: constant in size but for the claims and the data.
@@ -213,7 +214,7 @@ pub struct Exchange {
     presented: Presented,
     grace: Grace,
     by: Arc<[Fingerprint]>,
-    proof: Arc<dyn Fn(&Salt) -> bool + Send + Sync>,
+    proof: Proof,
 }
 
 impl Exchange {
@@ -226,9 +227,9 @@ impl Exchange {
         presented: Presented,
         grace: Grace,
         by: impl Into<Arc<[Fingerprint]>>,
-        proof: impl Fn(&Salt) -> bool + Send + Sync + 'static,
+        proof: Proof,
     ) -> Self {
-        Self { handle, presented, grace, by: by.into(), proof: Arc::new(proof) }
+        Self { handle, presented, grace, by: by.into(), proof }
     }
 
     /// The session that the token names.
@@ -241,7 +242,23 @@ impl Exchange {
         self.by.contains(&fingerprint)
     }
 
-    fn fingerprint(&self) -> Fingerprint {
+    /// The token's place in its chain, and the nonce that came with it.
+    pub fn presented(&self) -> Presented {
+        self.presented
+    }
+
+    /// The grace under which it is decided.
+    pub fn grace(&self) -> Grace {
+        self.grace
+    }
+
+    /// What the row's salt has to fit.
+    pub fn proof(&self) -> &Proof {
+        &self.proof
+    }
+
+    /// The client that presents it, as a row keeps it.
+    pub fn fingerprint(&self) -> Fingerprint {
         self.by.first().copied().unwrap_or_default()
     }
 
@@ -250,7 +267,7 @@ impl Exchange {
     /// `now` is the store's time inside that step. Nothing was changed where the decision is one of `Unauthorised`,
     /// `NonceMissing`, `Late`, `Replay` and `Quiet`.
     pub fn step(&self, row: Option<&mut Row>, now: Timestamp) -> Decision {
-        let Some(row) = row.filter(|row| row.handle == self.handle && (self.proof)(&row.salt)) else {
+        let Some(row) = row.filter(|row| row.handle == self.handle && self.proof.fits(&row.salt.0)) else {
             return Decision::Unauthorised(Why::Unknown);
         };
         let decision = rotation::decide(Some(&row.standing()), self.presented, now, self.grace);

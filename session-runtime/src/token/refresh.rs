@@ -9,7 +9,7 @@
 //! | 4 | parent: the generation that was exchanged for this one, big-endian; 0 if none was |
 //! | 16 | version 2 only: the hash of the nonce that came with that exchange |
 //! | 16 | a MAC over all of the above with a key of the operator's alone, so that junk ends before the store is asked |
-//! | 32 | the proof: a MAC over the row's salt and all of the above, so that neither the key nor the store alone forges one |
+//! | 32 | SHA-256 over the row's salt and a MAC over all of the above, so that neither the key nor the store alone forges one: see [`Proof`] |
 //!
 //! All in base64url without padding: 103 characters, or 124 with a nonce.
 
@@ -18,7 +18,11 @@ use std::{
     hash::{Hash, Hasher},
 };
 
-use aws_lc_rs::{constant_time::verify_slices_are_equal, hmac};
+use aws_lc_rs::{
+    constant_time::verify_slices_are_equal,
+    digest::{Context, SHA256},
+    hmac,
+};
 use base64::prelude::{BASE64_URL_SAFE_NO_PAD as BASE64URL, Engine as _};
 
 use super::{Keys, keys::PurposeKeys, redacted};
@@ -92,8 +96,8 @@ pub fn issue(keys: &Keys, handle: SessionHandle, link: Link, salt: &[u8; 32]) ->
     let (start, end) = (version.mac(), version.proof());
     let mac = mac(keys, &bytes[..start]);
     bytes[start..end].copy_from_slice(&mac);
-    let proof = proof(keys, salt, &bytes[..end]);
-    bytes[end..version.len()].copy_from_slice(proof.as_ref());
+    let proof = Proof::sealed(half(keys, &bytes[..end]), salt);
+    bytes[end..version.len()].copy_from_slice(proof.whole());
     RefreshToken(BASE64URL.encode(&bytes[..version.len()]))
 }
 
@@ -160,9 +164,14 @@ impl Opened {
 
     /// Whether the token was made for the row with this salt. Until then nothing that it says counts.
     pub fn proves(&self, keys: &Keys, salt: &[u8; 32]) -> bool {
-        let (start, end) = (self.version.proof(), self.version.len());
-        self.made_with(keys)
-            .any(|keys| is_equal(proof(keys, salt, &self.bytes[..start]).as_ref(), &self.bytes[start..end]))
+        self.proof(keys).is_some_and(|proof| proof.fits(salt))
+    }
+
+    /// What the row's salt has to fit; `None` if the token was opened with other keys.
+    pub fn proof(&self, keys: &Keys) -> Option<Proof> {
+        let keys = self.made_with(keys).find(|keys| self.has_mac_of(keys))?;
+        let at = self.version.proof();
+        Some(Proof::new(half(keys, &self.bytes[..at]), self.field(at)))
     }
 
     /// The keys that the token names; two secrets may share a name by chance.
@@ -207,6 +216,56 @@ impl fmt::Debug for Opened {
     }
 }
 
+/// What shows that a token was made for a session's row: SHA-256 over the row's [salt](crate::store::Row::salt) and then
+/// [`half`](Self::half) is [`whole`](Self::whole).
+///
+/// A database can check this inside the statement that rotates, with nothing but the standard hash. The half is a MAC of the
+/// operator's key over the token, which the salt alone does not give; and neither does it make a token, for the token has another
+/// MAC beside it.
+#[derive(Clone, Copy)]
+pub struct Proof {
+    half: [u8; PROOF_LEN],
+    whole: [u8; PROOF_LEN],
+}
+
+impl Proof {
+    /// A proof of its two parts.
+    pub const fn new(half: [u8; 32], whole: [u8; 32]) -> Self {
+        Self { half, whole }
+    }
+
+    /// The proof that fits `salt`.
+    pub fn sealed(half: [u8; 32], salt: &[u8; 32]) -> Self {
+        let mut seal = Context::new(&SHA256);
+        seal.update(salt);
+        seal.update(&half);
+        let mut whole = [0; PROOF_LEN];
+        whole.copy_from_slice(seal.finish().as_ref());
+        Self { half, whole }
+    }
+
+    /// Whether the token was made for a row of this salt. Takes constant time.
+    pub fn fits(&self, salt: &[u8; 32]) -> bool {
+        is_equal(&Self::sealed(self.half, salt).whole, &self.whole)
+    }
+
+    /// What the node computes of the token with its key. A secret.
+    pub fn half(&self) -> &[u8; 32] {
+        &self.half
+    }
+
+    /// What the token says.
+    pub fn whole(&self) -> &[u8; 32] {
+        &self.whole
+    }
+}
+
+impl fmt::Debug for Proof {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        redacted(f)
+    }
+}
+
 /// The text is no refresh token made with a secret of the key ring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a refresh token of ours")]
@@ -227,11 +286,10 @@ fn mac(keys: &PurposeKeys, message: &[u8]) -> [u8; MAC_LEN] {
     mac
 }
 
-fn proof(keys: &PurposeKeys, salt: &[u8; 32], message: &[u8]) -> hmac::Tag {
-    let mut context = hmac::Context::with_key(&keys.refresh_proof);
-    context.update(salt);
-    context.update(message);
-    context.sign()
+fn half(keys: &PurposeKeys, message: &[u8]) -> [u8; PROOF_LEN] {
+    let mut half = [0; PROOF_LEN];
+    half.copy_from_slice(hmac::sign(&keys.refresh_proof, message).as_ref());
+    half
 }
 
 fn is_equal(a: &[u8], b: &[u8]) -> bool {

@@ -11,6 +11,7 @@ use super::*;
 use crate::{
     rotation::Grace,
     store::{Fingerprint, Salt},
+    token::Proof,
 };
 
 struct Folder(TempDir);
@@ -60,8 +61,9 @@ fn created(creation: Creation) -> Row {
 }
 
 /// A presentation of the login's token, which is due at once.
-fn presentation(row: &Row, proof: impl Fn(&Salt) -> bool + Send + Sync + 'static) -> Exchange {
+fn presentation(row: &Row) -> Exchange {
     let grace = Grace::new(Duration::from_secs(20));
+    let proof = Proof::sealed([4; 32], &row.salt.0);
     Exchange::new(row.handle, row.chain.link().into(), grace, [row.fingerprint], proof)
 }
 
@@ -182,7 +184,7 @@ async fn a_row_that_this_library_never_wrote_is_an_error() {
     let connection = Connection::open(folder.path()).unwrap();
     connection.execute_batch("UPDATE session_sessions SET generation = -1").unwrap();
     let read = store.read(row.handle).await.unwrap_err();
-    let rotate = store.rotate(presentation(&row, |_| true)).await.unwrap_err();
+    let rotate = store.rotate(presentation(&row)).await.unwrap_err();
     for error in [read, rotate] {
         assert!(error.to_string().contains("`generation`"), "{error}");
     }
@@ -207,7 +209,10 @@ async fn an_operation_that_panics_is_undone_and_no_other() {
     let folder = Folder::new();
     let store = folder.open().await;
     let row = created(store.create(session(1)).await.unwrap());
-    let panics = store.rotate(presentation(&row, |_| panic!("as ordered")));
+    let panics = store.0.writer.write(|step| -> Result<(), Failure> {
+        step.end(SessionHandle::from_bytes([1; 16]), EndReason::Revoked)?;
+        panic!("as ordered")
+    });
     let (panicked, made) = tokio::join!(panics, store.create(session(2)));
     assert!(panicked.unwrap_err().to_string().contains("panicked"));
     created(made.unwrap());
@@ -244,9 +249,9 @@ async fn a_refresh_reads_one_row_and_writes_it_back() {
     let store = folder.open().await;
     let row = created(store.create(session(1)).await.unwrap());
     let before = statements(&store).await;
-    let rotation = store.rotate(presentation(&row, |_| true)).await.unwrap();
+    let rotation = store.rotate(presentation(&row)).await.unwrap();
     assert_eq!((rotation.decision.rule(), statements(&store).await - before), (5, 2));
-    let replay = store.rotate(presentation(&row, |_| true)).await.unwrap();
+    let replay = store.rotate(presentation(&row)).await.unwrap();
     assert_eq!((replay.decision.rule(), statements(&store).await - before), (8, 3));
 }
 

@@ -187,7 +187,7 @@ where
 
     fn carry_out(&mut self, step: &Step<'_>) -> bool {
         let Some(run) = self.run.take() else { return false };
-        // The proof of a token is a function of the caller's. The others in the group have nothing to do with its faults.
+        // The others in the group have nothing to do with its faults.
         let outcome = catch_unwind(AssertUnwindSafe(|| run(step)));
         let outcome = outcome.unwrap_or_else(|_| Err(Failure::Panicked)).map_err(StoreError::from);
         self.outcome.insert(outcome).is_ok()

@@ -21,6 +21,7 @@ use crate::{
         Creation, Cursor, DynStore, EndReason, Exchange, Fingerprint, NewRow, Revocation, Rotation, Row,
         Salt, SessionStore,
     },
+    token::Proof,
 };
 
 /// How long the sessions live that are not meant to expire.
@@ -32,6 +33,12 @@ pub(super) const ROW_GRACE: Grace = Grace::new(Duration::from_secs(600));
 
 /// The grace under which a new session rotates at once, and nothing is late for the rest of the test.
 pub(super) const PROMPT: Grace = Grace::new(Duration::from_secs(300));
+
+/// What a node computed of a token that is presented.
+pub(super) const HALF: [u8; 32] = [7; 32];
+
+/// What no salt fits.
+pub(super) const NO_PROOF: Proof = Proof::new(HALF, [0; 32]);
 
 /// The client that logged in.
 pub(super) const OWNER: Fingerprint = Fingerprint([1; 16]);
@@ -309,8 +316,7 @@ pub(super) fn present(row: &Row, link: Link, grace: Grace, by: Fingerprint) -> E
 
 /// A presentation of a token of the session, with the right proof.
 pub(super) fn present_with(row: &Row, presented: Presented, grace: Grace, by: Fingerprint) -> Exchange {
-    let salt = row.salt;
-    Exchange::new(row.handle, presented, grace, [by], move |kept| *kept == salt)
+    Exchange::new(row.handle, presented, grace, [by], Proof::sealed(HALF, &row.salt.0))
 }
 
 pub(super) const fn link(generation: u32, parent: u32) -> Link {

@@ -12,7 +12,7 @@ use futures_util::future::{join_all, try_join_all};
 
 use super::{
     Broken, Verdict,
-    bench::{Bench, LONG, OWNER, STRANGER, ends, present_with},
+    bench::{Bench, LONG, NO_PROOF, OWNER, STRANGER, ends, present_with},
     random::Random,
     reference::{Answer, Reference, Step, comparable},
 };
@@ -197,7 +197,7 @@ impl History {
         let by = self.random.pick(&[OWNER, OWNER, STRANGER]);
         let presented = Presented { link, nonce: self.nonce(row.handle, link.generation) };
         if self.random.chance(1, 30) {
-            return Exchange::new(row.handle, presented, grace, [by], |_| false);
+            return Exchange::new(row.handle, presented, grace, [by], NO_PROOF);
         }
         present_with(row, presented, grace, by)
     }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{
     Broken, Verdict,
-    bench::{Bench, LONG, OWNER, PROMPT, STRANGER, link, present, present_with},
+    bench::{Bench, LONG, NO_PROOF, OWNER, PROMPT, STRANGER, link, present, present_with},
 };
 use crate::{
     handle::SessionHandle,
@@ -17,9 +17,10 @@ const MOMENT: Duration = Duration::from_millis(2);
 pub(super) async fn a_wrong_proof_changes_nothing(bench: &Bench) -> Verdict {
     let row = bench.rotated("alice").await?;
     for presented in [row.chain.link(), link(1, 0), link(9, 8), link(2, 7)] {
-        let forged = Exchange::new(row.handle, presented.into(), PROMPT, [OWNER], |_| false);
+        let forged = Exchange::new(row.handle, presented.into(), PROMPT, [OWNER], NO_PROOF);
         expect_refused(&bench.rotate(forged).await?, Why::Unknown)?;
-        let nowhere = Exchange::new(bench.fresh_handle(), presented.into(), PROMPT, [OWNER], |_| true);
+        let good = *present(&row, presented, PROMPT, OWNER).proof();
+        let nowhere = Exchange::new(bench.fresh_handle(), presented.into(), PROMPT, [OWNER], good);
         let rotation = bench.rotate(nowhere).await?;
         expect_refused(&rotation, Why::Unknown)?;
         ensure!(rotation.row.is_none(), "a session that was never made has the row {:?}", rotation.row);
