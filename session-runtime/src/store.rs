@@ -3,6 +3,8 @@
 #[cfg(feature = "sqlite")]
 mod columns;
 mod memory;
+#[cfg(feature = "redis")]
+mod redis;
 mod row;
 #[cfg(feature = "sqlite")]
 mod sqlite;
@@ -11,6 +13,8 @@ use std::{future::Future, sync::Arc, time::Duration};
 
 use futures_util::future::BoxFuture;
 
+#[cfg(feature = "redis")]
+pub use self::redis::{RedisStore, RedisStoreBuilder};
 #[cfg(feature = "sqlite")]
 pub use self::sqlite::{Durability, SqliteStore, SqliteStoreBuilder};
 pub use self::{

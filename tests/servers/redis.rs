@@ -1,0 +1,238 @@
+//! Private Redis servers: one, or a cluster.
+
+use std::{
+    path::Path,
+    process::Command,
+    sync::{Arc, Mutex, PoisonError, Weak},
+    thread::sleep,
+    time::{Duration, Instant},
+};
+
+use tempfile::TempDir;
+
+use super::{Launch, PATIENCE, Server, find, free_port, or_skip, run};
+
+/// A Redis server that takes a password.
+pub struct Redis(Server);
+
+impl Redis {
+    /// The password of the default user.
+    pub const PASSWORD: &str = "s3cret-of-the-tests";
+
+    /// Starts a server, or skips the test where there is none.
+    ///
+    /// # Panics
+    ///
+    /// If it is missing and `CI=true`, or if it does not start.
+    pub fn start() -> Option<Self> {
+        Self::start_with(&[])
+    }
+
+    /// Starts a server with further settings, as they would stand on its command line.
+    ///
+    /// # Panics
+    ///
+    /// As [`start`](Self::start).
+    pub fn start_with(settings: &'static [&'static str]) -> Option<Self> {
+        is_there()?;
+        let folder = TempDir::new().expect("a temporary folder");
+        Some(Self(Server::start(folder, move |folder, port| launch(folder, port, settings))))
+    }
+
+    /// The server that the tests of this process share, while one of them holds it.
+    ///
+    /// # Panics
+    ///
+    /// As [`start`](Self::start).
+    pub fn shared() -> Option<Arc<Self>> {
+        static SHARED: Mutex<Weak<Redis>> = Mutex::new(Weak::new());
+        shared(&SHARED, Self::start)
+    }
+
+    /// Where it is reached.
+    pub fn url(&self) -> String {
+        url(&self.0)
+    }
+
+    /// Runs a command on it, and returns what it answers.
+    pub fn ask(&self, command: &[&str]) -> String {
+        ask(self.0.port(), command)
+    }
+
+    /// Its process and port.
+    pub fn server(&self) -> &Server {
+        &self.0
+    }
+
+    /// Its process, to be ended and restarted.
+    pub fn server_mut(&mut self) -> &mut Server {
+        &mut self.0
+    }
+}
+
+/// A cluster of three primaries, each with a replica.
+pub struct RedisCluster(Vec<Server>);
+
+impl RedisCluster {
+    const SETTINGS: &[&str] = &[
+        "--cluster-enabled",
+        "yes",
+        "--cluster-node-timeout",
+        "2000",
+        "--cluster-replica-validity-factor",
+        "0",
+    ];
+
+    /// Starts a cluster, or skips the test where there is no server.
+    ///
+    /// # Panics
+    ///
+    /// If it is missing and `CI=true`, or if it does not come together.
+    pub fn start() -> Option<Self> {
+        is_there()?;
+        let nodes: Vec<_> = (0..6).map(|_| Self::start_node()).collect();
+        let mut create = cli();
+        create.args(["--cluster", "create"]);
+        create.args(nodes.iter().map(|node| format!("127.0.0.1:{}", node.port())));
+        run(create.args(["--cluster-replicas", "1", "--cluster-yes"]));
+        let cluster = Self(nodes);
+        cluster.wait_until("it comes together", || {
+            let is_whole = |node: &Server| {
+                ask(node.port(), &["cluster", "info"]).contains("cluster_state:ok")
+                    && cluster.primaries_seen_by(node).len() == 3
+                    && cluster.replicas_seen_by(node).len() == 3
+            };
+            cluster.0.iter().all(is_whole)
+        });
+        Some(cluster)
+    }
+
+    /// The cluster that the tests of this process share, while one of them holds it.
+    ///
+    /// # Panics
+    ///
+    /// As [`start`](Self::start).
+    pub fn shared() -> Option<Arc<Self>> {
+        static SHARED: Mutex<Weak<RedisCluster>> = Mutex::new(Weak::new());
+        shared(&SHARED, Self::start)
+    }
+
+    /// Where its nodes are reached.
+    pub fn urls(&self) -> Vec<String> {
+        self.0.iter().map(url).collect()
+    }
+
+    /// Runs a command on every primary.
+    pub fn ask_primaries(&self, command: &[&str]) -> Vec<String> {
+        self.primaries_seen_by(&self.0[0]).into_iter().map(|port| ask(port, command)).collect()
+    }
+
+    /// Kills the primary that has a key, and waits until its replica has taken over.
+    ///
+    /// # Panics
+    ///
+    /// If none does.
+    pub fn kill_primary_of(&mut self, key: &str) {
+        let slot: u16 = ask(self.0[0].port(), &["cluster", "keyslot", key]).parse().expect("a slot");
+        let port = self.primary_of(&self.0[0], slot).expect("the slot is somebody's");
+        let killed = self.0.iter().position(|node| node.port() == port).expect("the node is ours");
+        // What is written goes to the replica a moment later.
+        ask(port, &["wait", "1", "1000"]);
+        self.0[killed].kill();
+        let witness = &self.0[(killed + 1) % self.0.len()];
+        self.wait_until("the replica takes over", || {
+            self.primary_of(witness, slot).is_some_and(|primary| primary != port)
+                && ask(witness.port(), &["cluster", "info"]).contains("cluster_state:ok")
+        });
+    }
+
+    fn start_node() -> Server {
+        let bus = free_port().to_string();
+        Server::start(TempDir::new().expect("a temporary folder"), move |folder, port| {
+            let mut launch = launch(folder, port, Self::SETTINGS);
+            launch.server.args(["--cluster-port", &bus]);
+            launch
+        })
+    }
+
+    fn primaries_seen_by(&self, node: &Server) -> Vec<u16> {
+        nodes_seen_by(node, "master")
+    }
+
+    fn replicas_seen_by(&self, node: &Server) -> Vec<u16> {
+        nodes_seen_by(node, "slave")
+    }
+
+    fn primary_of(&self, witness: &Server, slot: u16) -> Option<u16> {
+        let nodes = ask(witness.port(), &["cluster", "nodes"]);
+        let owns = |line: &&str| {
+            line.split(' ').skip(8).any(|range| {
+                let (from, to) = range.split_once('-').unwrap_or((range, range));
+                matches!((from.parse(), to.parse()), (Ok(from), Ok(to)) if (from..=to).contains(&slot))
+            })
+        };
+        nodes.lines().find(owns).and_then(port_of)
+    }
+
+    fn wait_until(&self, what: &str, holds: impl Fn() -> bool) {
+        let started = Instant::now();
+        while !holds() {
+            assert!(started.elapsed() < PATIENCE, "in vain it was waited until {what}");
+            sleep(Duration::from_millis(50));
+        }
+    }
+}
+
+fn nodes_seen_by(node: &Server, role: &str) -> Vec<u16> {
+    let nodes = ask(node.port(), &["cluster", "nodes"]);
+    let is_up = |line: &&str| {
+        let flags = line.split(' ').nth(2).unwrap_or_default();
+        flags.split(',').any(|flag| flag == role) && !flags.contains("fail") && line.contains(" connected")
+    };
+    nodes.lines().filter(is_up).filter_map(port_of).collect()
+}
+
+/// The port in a line of `CLUSTER NODES`: `<id> <host>:<port>@<bus> …`.
+fn port_of(line: &str) -> Option<u16> {
+    line.split(' ').nth(1)?.split('@').next()?.rsplit(':').next()?.parse().ok()
+}
+
+fn launch(folder: &Path, port: u16, settings: &[&str]) -> Launch {
+    let mut server = Command::new(find("redis-server", []).expect("Redis was found before"));
+    server.args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--dir"]).arg(folder);
+    server.args(["--requirepass", Redis::PASSWORD, "--masterauth", Redis::PASSWORD]);
+    server.args(["--save", "", "--appendonly", "yes", "--maxmemory-policy", "noeviction"]);
+    server.args(["--repl-diskless-sync-delay", "0"]).args(settings);
+    let mut probe = cli();
+    probe.args(["-e", "-p", &port.to_string(), "ping"]);
+    Launch { server, probe, stop: "TERM" }
+}
+
+fn cli() -> Command {
+    let mut cli = Command::new("redis-cli");
+    cli.args(["-h", "127.0.0.1"]).env("REDISCLI_AUTH", Redis::PASSWORD);
+    cli
+}
+
+fn ask(port: u16, command: &[&str]) -> String {
+    let output = cli().args(["-p", &port.to_string()]).args(command).output().expect("`redis-cli` runs");
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
+}
+
+fn url(server: &Server) -> String {
+    format!("redis://:{}@127.0.0.1:{}", Redis::PASSWORD, server.port())
+}
+
+fn is_there() -> Option<()> {
+    or_skip(find("redis-server", []).and(find("redis-cli", [])), "Redis").map(drop)
+}
+
+fn shared<T>(shared: &Mutex<Weak<T>>, start: impl FnOnce() -> Option<T>) -> Option<Arc<T>> {
+    let mut shared = shared.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(running) = shared.upgrade() {
+        return Some(running);
+    }
+    let started = Arc::new(start()?);
+    *shared = Arc::downgrade(&started);
+    Some(started)
+}
