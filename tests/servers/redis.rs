@@ -1,8 +1,9 @@
 //! Private Redis servers: one, or a cluster.
 
 use std::{
+    io::{BufRead as _, BufReader, Lines},
     path::Path,
-    process::Command,
+    process::{Child, ChildStdout, Command, Stdio},
     sync::{Arc, Mutex, PoisonError, Weak},
     thread::sleep,
     time::{Duration, Instant},
@@ -59,6 +60,20 @@ impl Redis {
         ask(self.0.port(), command)
     }
 
+    /// Begins to write down what clients send.
+    ///
+    /// # Panics
+    ///
+    /// If `redis-cli` does not run.
+    pub fn monitor(&self) -> Monitor {
+        let mut process = cli();
+        process.args(["-p", &self.0.port().to_string(), "monitor"]).stdout(Stdio::piped());
+        let mut process = process.spawn().expect("`redis-cli` runs");
+        let mut lines = BufReader::new(process.stdout.take().expect("stdout is piped")).lines();
+        lines.next();
+        Monitor { process, lines, port: self.0.port() }
+    }
+
     /// Its process and port.
     pub fn server(&self) -> &Server {
         &self.0
@@ -67,6 +82,36 @@ impl Redis {
     /// Its process, to be ended and restarted.
     pub fn server_mut(&mut self) -> &mut Server {
         &mut self.0
+    }
+}
+
+/// What clients send to a server.
+pub struct Monitor {
+    process: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+    port: u16,
+}
+
+impl Monitor {
+    /// The commands that clients sent since the last call, but not those within scripts.
+    ///
+    /// # Panics
+    ///
+    /// If the server is gone.
+    pub fn sent_so_far(&mut self) -> Vec<String> {
+        const END: &str = "that is all so far";
+        ask(self.port, &["echo", END]);
+        let lines = self.lines.by_ref().map(|line| line.expect("the monitor goes on"));
+        let sent = lines.take_while(|line| !line.contains(END));
+        sent.filter(|line| !line.contains(" lua]") && !line.contains("\"AUTH\"")).collect()
+    }
+}
+
+impl Drop for Monitor {
+    fn drop(&mut self) {
+        // It may have ended with the server.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
     }
 }
 
@@ -122,9 +167,9 @@ impl RedisCluster {
         self.0.iter().map(url).collect()
     }
 
-    /// Runs a command on every primary.
-    pub fn ask_primaries(&self, command: &[&str]) -> Vec<String> {
-        self.primaries_seen_by(&self.0[0]).into_iter().map(|port| ask(port, command)).collect()
+    /// Runs a command on the node that it concerns, and returns what that answers.
+    pub fn ask(&self, command: &[&str]) -> String {
+        ask(self.0[0].port(), &[&["-c"], command].concat())
     }
 
     /// Kills the primary that has a key, and waits until its replica has taken over.

@@ -285,14 +285,13 @@ impl RedisStoreBuilder {
             let _ = aws_lc_rs::default_provider().install_default();
         }
         let dialer = match &self.servers {
-            Servers::One => self.one(infos).map(|client| Dialer::Server(client, timeouts)),
-            Servers::Cluster => self.cluster(infos, timeouts).map(|client| Dialer::Cluster(client, timeouts)),
+            Servers::One => self.one(infos).map(|client| Dialer::Server(Box::new(client))),
+            Servers::Cluster => self.cluster(infos, timeouts).map(|client| Dialer::Cluster(Box::new(client))),
             Servers::Sentinel { service } => {
-                let client = self.sentinel(&infos, service);
-                client.map(|client| Dialer::Sentinel(Box::new(Mutex::new(client)), timeouts))
+                self.sentinel(&infos, service).map(|client| Dialer::Sentinel(Box::new(Mutex::new(client))))
             }
         };
-        Ok(Link::new(dialer.map_err(StoreError::new)?, servers.join(", ").into()))
+        Ok(Link::new(dialer.map_err(StoreError::new)?, timeouts, servers.join(", ").into()))
     }
 
     fn connection_infos(&self) -> Result<Vec<ConnectionInfo>, StoreError> {

@@ -1,7 +1,7 @@
 //! The way to the servers: made when it is needed, and made anew when it broke.
 
 use std::{
-    fmt,
+    fmt, io,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -11,7 +11,10 @@ use redis::{
     aio::MultiplexedConnection, cluster::ClusterClient, cluster_async::ClusterConnection,
     sentinel::SentinelClient,
 };
-use tokio::{sync, time::timeout};
+use tokio::{
+    sync,
+    time::{Instant, timeout},
+};
 
 use super::scripts::Call;
 use crate::error::StoreError;
@@ -21,9 +24,11 @@ use crate::error::StoreError;
 /// Requests and answers are matched by the client library, so a caller that goes away leaves no answer for the next one.
 pub(super) struct Link {
     dialer: Dialer,
+    timeouts: Timeouts,
     servers: Arc<str>,
     open: Mutex<Open>,
-    dialing: sync::Mutex<()>,
+    /// Held while a connection is made. What came of the last attempt is for all who waited for it.
+    dialing: sync::Mutex<Option<(Instant, RedisError)>>,
 }
 
 #[derive(Default)]
@@ -35,9 +40,9 @@ struct Open {
 
 /// How connections are made.
 pub(super) enum Dialer {
-    Server(Client, Timeouts),
-    Sentinel(Box<sync::Mutex<SentinelClient>>, Timeouts),
-    Cluster(ClusterClient, Timeouts),
+    Server(Box<Client>),
+    Sentinel(Box<sync::Mutex<SentinelClient>>),
+    Cluster(Box<ClusterClient>),
 }
 
 /// How long to wait.
@@ -54,8 +59,8 @@ enum Wire {
 }
 
 impl Link {
-    pub(super) fn new(dialer: Dialer, servers: Arc<str>) -> Self {
-        Self { dialer, servers, open: Mutex::default(), dialing: sync::Mutex::default() }
+    pub(super) fn new(dialer: Dialer, timeouts: Timeouts, servers: Arc<str>) -> Self {
+        Self { dialer, timeouts, servers, open: Mutex::default(), dialing: sync::Mutex::default() }
     }
 
     /// Runs a script, and teaches it to a server that does not know it: one that was started anew, or took over.
@@ -89,7 +94,7 @@ impl Link {
         let (mut wire, number) = self.wire().await?;
         let answer = wire.run(command).await;
         if let Err(error) = &answer
-            && is_over(error)
+            && wire.is_over(error)
         {
             self.drop_wire(number);
         }
@@ -100,16 +105,31 @@ impl Link {
         if let Some(open) = self.opened() {
             return Ok(open);
         }
-        // One dials, the others wait for what comes of it.
-        let _dialing = self.dialing.lock().await;
+        let came_at = Instant::now();
+        let mut failed = self.dialing.lock().await;
         if let Some(open) = self.opened() {
             return Ok(open);
         }
-        let wire = self.dialer.dial().await?;
-        let mut open = self.lock();
-        open.number += 1;
-        open.wire = Some(wire.clone());
-        Ok((wire, open.number))
+        if let Some((_, error)) = failed.as_ref().filter(|(at, _)| *at >= came_at) {
+            return Err(error.clone());
+        }
+        match self.dial().await {
+            Ok(wire) => {
+                let mut open = self.lock();
+                open.number += 1;
+                open.wire = Some(wire.clone());
+                Ok((wire, open.number))
+            }
+            Err(error) => {
+                *failed = Some((Instant::now(), error.clone()));
+                Err(error)
+            }
+        }
+    }
+
+    async fn dial(&self) -> Result<Wire, RedisError> {
+        let dialed = timeout(self.timeouts.connect, self.dialer.dial(self.timeouts)).await;
+        dialed.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into()))
     }
 
     fn opened(&self) -> Option<(Wire, u64)> {
@@ -140,28 +160,17 @@ impl fmt::Debug for Link {
 }
 
 impl Dialer {
-    async fn dial(&self) -> Result<Wire, RedisError> {
-        let patience = self.timeouts().connect;
-        let dialed = timeout(patience, async {
-            match self {
-                Self::Server(client, timeouts) => {
-                    let config = timeouts.of_a_server();
-                    client.get_multiplexed_async_connection_with_config(&config).await.map(Wire::Server)
-                }
-                Self::Sentinel(client, timeouts) => {
-                    let config = timeouts.of_a_server();
-                    let mut client = client.lock().await;
-                    client.get_async_connection_with_config(&config).await.map(Wire::Server)
-                }
-                Self::Cluster(client, _) => client.get_async_connection().await.map(Wire::Cluster),
-            }
-        });
-        dialed.await.unwrap_or_else(|_| Err(std::io::Error::from(std::io::ErrorKind::TimedOut).into()))
-    }
-
-    fn timeouts(&self) -> Timeouts {
+    async fn dial(&self, timeouts: Timeouts) -> Result<Wire, RedisError> {
+        let config = timeouts.of_a_server();
         match self {
-            Self::Server(_, timeouts) | Self::Sentinel(_, timeouts) | Self::Cluster(_, timeouts) => *timeouts,
+            Self::Server(client) => {
+                client.get_multiplexed_async_connection_with_config(&config).await.map(Wire::Server)
+            }
+            Self::Sentinel(client) => {
+                let mut client = client.lock().await;
+                client.get_async_connection_with_config(&config).await.map(Wire::Server)
+            }
+            Self::Cluster(client) => client.get_async_connection().await.map(Wire::Cluster),
         }
     }
 }
@@ -185,17 +194,24 @@ impl Wire {
             Self::Cluster(connection) => command.query_async(connection).await,
         }
     }
+
+    /// Whether a new connection may do better: this one is broken or half open, or leads to a server that is no primary any more.
+    ///
+    /// That of a cluster replaces its parts by itself.
+    fn is_over(&self, error: &RedisError) -> bool {
+        const DEMOTED: [ErrorKind; 2] =
+            [ErrorKind::Server(ServerErrorKind::ReadOnly), ErrorKind::Server(ServerErrorKind::MasterDown)];
+        match self {
+            Self::Server(_) => {
+                error.is_io_error() || error.is_unrecoverable_error() || DEMOTED.contains(&error.kind())
+            }
+            Self::Cluster(_) => error.kind() == ErrorKind::ClusterConnectionNotFound,
+        }
+    }
 }
 
 fn is_unknown_script(error: &RedisError) -> bool {
     error.kind() == ErrorKind::Server(ServerErrorKind::NoScript)
-}
-
-/// Whether a new connection may do better: this one is broken or half open, or leads to a server that is no primary any more.
-fn is_over(error: &RedisError) -> bool {
-    let is_demoted =
-        matches!(error.kind(), ErrorKind::Server(ServerErrorKind::ReadOnly | ServerErrorKind::MasterDown));
-    is_demoted || error.is_io_error() || error.is_unrecoverable_error()
 }
 
 /// A request failed.
