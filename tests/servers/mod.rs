@@ -57,9 +57,11 @@ pub fn free_port() -> u16 {
 pub struct Server {
     process: Option<Process>,
     port: u16,
-    launch: Box<dyn Fn(&Path, u16) -> Launch + Send + Sync>,
+    launch: Launcher,
     folder: TempDir,
 }
+
+type Launcher = Box<dyn Fn(&Path, u16) -> Launch + Send + Sync>;
 
 /// How a server is started and stopped.
 #[derive(Debug)]

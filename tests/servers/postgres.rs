@@ -1,7 +1,8 @@
 //! A private PostgreSQL server.
 
 use std::{
-    fs,
+    fs::{self, Permissions},
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::Command,
     sync::{Arc, Mutex, PoisonError, Weak},
@@ -24,6 +25,29 @@ impl Postgres {
     ///
     /// If it is missing and `CI=true`, or if it does not start.
     pub fn start() -> Option<Self> {
+        Self::start_after(|_| (), &[])
+    }
+
+    /// As [`start`](Self::start), for connections that are encrypted with a key and its certificate.
+    ///
+    /// # Panics
+    ///
+    /// As [`start`](Self::start).
+    pub fn start_with_certificate(key: &Path, certificate: &Path) -> Option<Self> {
+        let copy = |data: &Path| {
+            for (file, name) in [(key, "server.key"), (certificate, "server.crt")] {
+                let copy = data.join(name);
+                fs::copy(file, &copy).expect("the file is there");
+                fs::set_permissions(&copy, Permissions::from_mode(0o600)).expect("the copy is ours");
+                if let Some(user) = Unprivileged::if_root() {
+                    user.own(&copy);
+                }
+            }
+        };
+        Self::start_after(copy, &["ssl=on"])
+    }
+
+    fn start_after(prepare: impl FnOnce(&Path), settings: &'static [&str]) -> Option<Self> {
         or_skip(programs(), "PostgreSQL")?;
         let folder = TempDir::new().expect("a temporary folder");
         let password = folder.path().join("password");
@@ -34,9 +58,11 @@ impl Postgres {
         }
         let mut initdb = command("initdb");
         initdb.arg("--pgdata").arg(folder.path().join("data")).arg("--pwfile").arg(password);
-        initdb.args(["--username=postgres", "--auth=scram-sha-256", "--encoding=UTF8", "--locale=C"]);
+        // The password as it is: to derive a key from it takes a test's unoptimised program a tenth of a second.
+        initdb.args(["--username=postgres", "--auth=password", "--encoding=UTF8", "--locale=C"]);
         run(initdb.arg("--no-sync").current_dir(folder.path()));
-        Some(Self(Server::start(folder, launch)))
+        prepare(&folder.path().join("data"));
+        Some(Self(Server::start(folder, move |folder, port| launch(folder, port, settings))))
     }
 
     /// The server that the tests of this process share, while one of them holds it.
@@ -71,12 +97,13 @@ impl Postgres {
     }
 }
 
-fn launch(folder: &Path, port: u16) -> Launch {
+fn launch(folder: &Path, port: u16, settings: &[&str]) -> Launch {
     let mut server = command("postgres");
     server.arg("-D").arg(folder.join("data"));
     server.args(["-p", &port.to_string(), "-k", ""]);
     // A crash of the process loses nothing by this, only one of the machine would.
-    for setting in ["listen_addresses=127.0.0.1", "fsync=off", "max_connections=200", "track_counts=on"] {
+    let always = ["listen_addresses=127.0.0.1", "fsync=off", "max_connections=200"];
+    for setting in always.iter().chain(settings) {
         server.args(["-c", setting]);
     }
     let mut probe = command("pg_isready");

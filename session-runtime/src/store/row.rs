@@ -161,6 +161,26 @@ pub struct NewRow {
 }
 
 impl NewRow {
+    /// A session of a user, of which nothing is special, for a test of a store: 100 days without a refresh, the default grace.
+    pub fn new(handle: SessionHandle, user: impl Into<Arc<str>>, salt: Salt) -> Self {
+        Self {
+            handle,
+            user: user.into(),
+            tenant: None,
+            idle_lifetime: Duration::from_secs(100 * 24 * 60 * 60),
+            absolute_lifetime: None,
+            grace: Grace::default(),
+            salt,
+            fingerprint: Fingerprint::default(),
+            persistent: true,
+            origin: None,
+            replaces: None,
+            claims: None,
+            data: None,
+            limit: None,
+        }
+    }
+
     /// The row of the session, made at `now`.
     pub fn into_row(self, now: Timestamp) -> Row {
         Row {

@@ -1,0 +1,372 @@
+//! The tables, and the statements that the store makes of them.
+
+use tokio_postgres::types::Type;
+
+use crate::{
+    error::StoreError,
+    store::columns::{Column, REVOCATION},
+};
+
+/// What makes each version of the schema of the one before.
+const MIGRATIONS: [&str; 1] = [include_str!("migrations/1.sql")];
+
+/// The version that this library works with.
+pub(super) const VERSION: usize = MIGRATIONS.len();
+
+/// PostgreSQL cuts names off at 63 bytes, and the longest of ours has to fit behind the prefix.
+const LONGEST_NAME: usize = 32;
+
+/// The time, read when the row before it was locked.
+const NOW: &str = "floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint";
+
+/// "Never".
+const NEVER: i64 = i64::MAX;
+
+/// Where the tables are.
+#[derive(Clone, Debug)]
+pub(super) struct Names {
+    pub(super) schema: Option<String>,
+    pub(super) table_prefix: String,
+}
+
+impl Names {
+    pub(super) fn check(&self) -> Result<(), StoreError> {
+        let parts = [("schema", self.schema.as_deref()), ("table prefix", Some(&*self.table_prefix))];
+        for (what, name) in parts.into_iter().filter_map(|(what, name)| Some((what, name?))) {
+            let is_name = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+            let may_be_empty = what == "table prefix";
+            if name.len() > LONGEST_NAME
+                || !name.bytes().all(is_name)
+                || name.starts_with(|first: char| first.is_ascii_digit())
+                || (name.is_empty() && !may_be_empty)
+            {
+                return Err(StoreError::new(format!(
+                    "{what} {name:?}: at most {LONGEST_NAME} lower-case ASCII letters, digits and underscores, and no digit first"
+                )));
+            }
+        }
+        Ok(())
+    }
+
+    /// What stands before the names of tables.
+    pub(super) fn prefix(&self) -> String {
+        let schema = self.schema.as_ref().map(|schema| format!("\"{schema}\".")).unwrap_or_default();
+        format!("{schema}{}", self.table_prefix)
+    }
+
+    pub(super) fn migrations(&self) -> impl Iterator<Item = String> + use<> {
+        let (prefix, name) = (self.prefix(), self.table_prefix.clone());
+        let schema = self.schema.clone();
+        MIGRATIONS.iter().enumerate().map(move |(older, migration)| {
+            let version = older + 1;
+            let (before, after) = match (older, &schema) {
+                (0, Some(schema)) => (format!("CREATE SCHEMA IF NOT EXISTS \"{schema}\";\n"), RECORD_FIRST),
+                (0, None) => (String::new(), RECORD_FIRST),
+                _ => (String::new(), "UPDATE {prefix}schema SET version = {version};\n"),
+            };
+            format!("{before}{migration}\n{after}")
+                .replace("{prefix}", &prefix)
+                .replace("{name}", &name)
+                .replace("{version}", &version.to_string())
+        })
+    }
+}
+
+const RECORD_FIRST: &str =
+    "CREATE TABLE {prefix}schema (version integer NOT NULL);\nINSERT INTO {prefix}schema VALUES (1);\n";
+
+/// A statement, and the types of what it takes.
+#[derive(Debug)]
+pub(super) struct Query {
+    pub(super) text: String,
+    pub(super) types: Vec<Type>,
+}
+
+impl Query {
+    pub(super) fn new(text: impl Into<String>, types: impl Into<Vec<Type>>) -> Self {
+        Self { text: text.into(), types: types.into() }
+    }
+}
+
+/// The statements, with the names of the tables in them.
+#[derive(Debug)]
+pub(super) struct Sql {
+    pub(super) begin: Query,
+    pub(super) commit: Query,
+    pub(super) limit_idle: Query,
+    pub(super) now: Query,
+    pub(super) row: Query,
+    pub(super) live: Query,
+    pub(super) lock_rows: Query,
+    pub(super) create: Query,
+    pub(super) insert: Query,
+    pub(super) rotate: Query,
+    pub(super) keep: Query,
+    pub(super) youngest: Query,
+    pub(super) lock_mark: Query,
+    pub(super) set_mark: Query,
+    pub(super) publish: Query,
+    pub(super) notify: Query,
+    pub(super) revocations: Query,
+    pub(super) purge: Query,
+    pub(super) forget_marks: Query,
+    pub(super) forget_revocations: Query,
+}
+
+impl Sql {
+    pub(super) fn new(names: &Names) -> Self {
+        let prefix = names.prefix();
+        let (sessions, marks) = (format!("{prefix}sessions"), format!("{prefix}marks"));
+        let (revocations, feed) = (format!("{prefix}revocations"), format!("{prefix}feed"));
+        let columns = listed(Column::ALL);
+        let all_types: Vec<_> = Column::ALL.iter().map(|column| type_of(*column)).collect();
+        let mark = format!(
+            "INSERT INTO {marks} AS m (user_id, made_by) VALUES ($2, 0) \
+             ON CONFLICT (user_id) DO UPDATE SET made_by = m.made_by RETURNING made_by"
+        );
+        Self {
+            begin: Query::new("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE", []),
+            commit: Query::new("COMMIT", []),
+            // A process that hangs holds no row for longer.
+            limit_idle: Query::new("SET LOCAL idle_in_transaction_session_timeout = '10s'", []),
+            now: Query::new(format!("SELECT {NOW}"), []),
+            row: Query::new(format!("SELECT {columns} FROM {sessions} WHERE handle = $1"), [Type::BYTEA]),
+            live: Query::new(
+                format!(
+                    "SELECT {columns}, {NOW} FROM {sessions} WHERE user_id = $1 AND ended_at IS NULL ORDER BY id"
+                ),
+                [Type::TEXT],
+            ),
+            lock_rows: Query::new(lock_rows(&sessions, &columns), [Type::BYTEA_ARRAY, Type::TEXT]),
+            create: Query::new(create(&sessions, &columns, &mark), all_types.clone()),
+            insert: Query::new(
+                format!(
+                    "INSERT INTO {sessions} ({columns}, purge_at) VALUES ({}, ${}) \
+                     ON CONFLICT (handle) DO NOTHING RETURNING true",
+                    numbered(Column::ALL.len()),
+                    Column::ALL.len() + 1
+                ),
+                [all_types, vec![Type::INT8]].concat(),
+            ),
+            rotate: Query::new(rotate(&sessions, &columns), ROTATE),
+            keep: keep(&sessions),
+            youngest: Query::new(
+                format!("SELECT max(created_at) FROM {sessions} WHERE user_id = $1"),
+                [Type::TEXT],
+            ),
+            lock_mark: Query::new(mark.replace("$2", "$1"), [Type::TEXT]),
+            set_mark: Query::new(
+                format!("UPDATE {marks} SET made_by = greatest(made_by, $2) WHERE user_id = $1"),
+                [Type::TEXT, Type::INT8],
+            ),
+            publish: publish(&revocations, &feed),
+            notify: Query::new("SELECT pg_notify($1, '')", [Type::TEXT]),
+            revocations: Query::new(
+                format!(
+                    "SELECT feed.last, {NOW}, r.seq, {} FROM {feed} AS feed \
+                     LEFT JOIN {revocations} AS r ON r.seq > $1 AND r.seq <= feed.last ORDER BY r.seq LIMIT $2",
+                    REVOCATION.map(|column| format!("r.{column}")).join(", ")
+                ),
+                [Type::INT8, Type::INT8],
+            ),
+            purge: Query::new(purge(&sessions), [Type::INT8, Type::INT8]),
+            forget_marks: Query::new(
+                format!(
+                    "DELETE FROM {marks} WHERE user_id IN (SELECT user_id FROM {marks} \
+                     WHERE made_by <= {NOW} - $1 ORDER BY made_by LIMIT $2 FOR UPDATE SKIP LOCKED) RETURNING true"
+                ),
+                [Type::INT8, Type::INT8],
+            ),
+            // Only the oldest are looked at, which are the first, so that a young feed is not read to its end.
+            forget_revocations: Query::new(
+                format!(
+                    "DELETE FROM {revocations} WHERE seq IN (SELECT seq FROM \
+                     (SELECT seq, ended_at FROM {revocations} ORDER BY seq LIMIT $2) AS oldest \
+                     WHERE ended_at < {NOW} - $1) RETURNING true"
+                ),
+                [Type::INT8, Type::INT8],
+            ),
+        }
+    }
+}
+
+/// Locks rows, with all that they replace, the youngest first: whoever locks several does so in this order, and none of them waits
+/// for one that waits for it.
+fn lock_rows(sessions: &str, columns: &str) -> String {
+    format!(
+        "WITH RECURSIVE chain AS (\
+           SELECT id, replaces FROM (\
+             SELECT id, replaces FROM {sessions} WHERE handle = ANY ($1) \
+             UNION \
+             SELECT id, replaces FROM {sessions} WHERE user_id = $2 AND ended_at IS NULL\
+           ) AS asked \
+           UNION \
+           SELECT older.id, older.replaces FROM chain JOIN {sessions} AS older ON older.handle = chain.replaces\
+         ) \
+         SELECT {columns} FROM {sessions} WHERE id IN (SELECT id FROM chain) ORDER BY id DESC FOR NO KEY UPDATE"
+    )
+}
+
+/// Makes a session in one statement. The user's mark is locked, and the clock is read after that. Times are given from "now" on.
+fn create(sessions: &str, columns: &str, mark: &str) -> String {
+    let value = |(at, column): (usize, &Column)| {
+        let number = at + 1;
+        match column {
+            Column::CreatedAt | Column::AuthenticatedAt => format!("timed.now + ${number}"),
+            Column::IdleExpiresAt | Column::AbsoluteExpiresAt => later("timed.now", &format!("${number}")),
+            Column::RotatedAt => format!("greatest(timed.now - ${number}, 0)"),
+            _ => format!("${number}"),
+        }
+    };
+    let values: Vec<_> = Column::ALL.iter().enumerate().map(value).collect();
+    let expiry = format!(
+        "least({}, {})",
+        values[Column::IdleExpiresAt as usize],
+        values[Column::AbsoluteExpiresAt as usize]
+    );
+    format!(
+        "WITH mark AS ({mark}), timed AS MATERIALIZED (SELECT greatest({NOW}, made_by + 1) AS now FROM mark) \
+         INSERT INTO {sessions} ({columns}, purge_at) SELECT {}, {expiry} FROM timed \
+         ON CONFLICT (handle) DO NOTHING RETURNING created_at",
+        values.join(", ")
+    )
+}
+
+/// What [`Sql::rotate`] takes: handle, generation, parent, nonce, fingerprint, the two parts of the proof, the floor.
+const ROTATE: [Type; 8] =
+    [Type::BYTEA, Type::INT8, Type::INT8, Type::BYTEA, Type::BYTEA, Type::BYTEA, Type::BYTEA, Type::INT8];
+
+/// Locks a row, reads the clock, and rotates where rule 5 of [`rotation::decide`](crate::rotation::decide) says so and nothing else
+/// is to be done. Answers the row as it was, the time, and whether it was rotated.
+///
+/// The conditions are those of the rule: a live session, the right proof, a nonce where one is due, the current generation and its
+/// parent, the floor passed, a number left. A session that replaces another is left to the long way.
+fn rotate(sessions: &str, columns: &str) -> String {
+    let held = prefixed("held", Column::ALL);
+    let expiry = later("timed.now", "timed.idle_lifetime");
+    format!(
+        "WITH held AS MATERIALIZED (SELECT {columns} FROM {sessions} WHERE handle = $1 FOR NO KEY UPDATE), \
+         timed AS MATERIALIZED (SELECT {held}, {NOW} AS now FROM held), \
+         rotated AS (\
+           UPDATE {sessions} AS s SET \
+             generation = timed.generation + 1, parent = timed.generation, grandparent = timed.parent, \
+             rotated_at = timed.now, used_at = NULL, idle_expires_at = {expiry}, fingerprint = $5, \
+             bound_since = CASE WHEN $4 IS NOT NULL THEN coalesce(timed.bound_since, timed.generation + 1) END, \
+             nonce = $4, parent_nonce = CASE WHEN $4 IS NOT NULL THEN timed.nonce END \
+           FROM timed \
+           WHERE s.handle = timed.handle \
+             AND timed.ended_at IS NULL \
+             AND timed.now < least(timed.idle_expires_at, timed.absolute_expires_at) \
+             AND sha256(timed.salt || $6) = $7 \
+             AND ($4 IS NOT NULL OR timed.bound_since IS NULL OR $2 < timed.bound_since) \
+             AND timed.generation = $2 AND timed.parent = $3 \
+             AND timed.now - timed.rotated_at > $8 \
+             AND timed.generation < {last} \
+             AND timed.replaces IS NULL \
+           RETURNING true\
+         ) \
+         SELECT {timed}, coalesce(timed.now, {NOW}), EXISTS (SELECT FROM rotated) \
+         FROM (SELECT) AS one LEFT JOIN timed ON true",
+        last = u32::MAX,
+        timed = prefixed("timed", Column::ALL),
+    )
+}
+
+/// Writes what a step has changed. An end has the purge look at the row anew.
+fn keep(sessions: &str) -> Query {
+    let ended_at = 1 + Column::CHANGING.iter().take_while(|column| **column != Column::EndedAt).count();
+    let sets: Vec<_> = Column::CHANGING
+        .iter()
+        .enumerate()
+        .map(|(at, column)| format!("{} = ${}", column.name(), at + 1))
+        .collect();
+    let handle = Column::CHANGING.len() + 1;
+    let text = format!(
+        "UPDATE {sessions} SET {}, purge_at = CASE WHEN ended_at IS NULL THEN coalesce(${ended_at}, purge_at) ELSE purge_at END \
+         WHERE handle = ${handle}",
+        sets.join(", ")
+    );
+    let types = Column::CHANGING.iter().chain([&Column::Handle]).map(|column| type_of(*column));
+    Query::new(text, types.collect::<Vec<_>>())
+}
+
+fn publish(revocations: &str, feed: &str) -> Query {
+    let text = format!(
+        "WITH place AS (UPDATE {feed} SET last = last + 1 RETURNING last) \
+         INSERT INTO {revocations} (seq, {}) SELECT last, {} FROM place",
+        REVOCATION.join(", "),
+        numbered(REVOCATION.len())
+    );
+    Query::new(text, [Type::BYTEA, Type::TEXT, Type::INT8, Type::TEXT, Type::BYTEA, Type::BYTEA])
+}
+
+/// Takes up to `$2` rows that are to be looked at, and deletes the dead ones among them: those that expired, or ended longer ago
+/// than `$1`. Answers how many it took, and which of them had expired.
+fn purge(sessions: &str) -> String {
+    let forgotten = later("ended_at", "$1");
+    format!(
+        "WITH clock AS MATERIALIZED (SELECT {NOW} AS now), \
+         due AS MATERIALIZED (\
+           SELECT id, CASE WHEN ended_at IS NULL THEN least(idle_expires_at, absolute_expires_at) ELSE {forgotten} END AS dies_at \
+           FROM {sessions} WHERE purge_at <= (SELECT now FROM clock) \
+           ORDER BY purge_at LIMIT $2 FOR UPDATE SKIP LOCKED\
+         ), \
+         later AS (UPDATE {sessions} AS s SET purge_at = due.dies_at FROM due, clock \
+                   WHERE s.id = due.id AND due.dies_at > clock.now), \
+         dead AS (DELETE FROM {sessions} AS s USING due, clock WHERE s.id = due.id AND due.dies_at <= clock.now \
+                  RETURNING s.handle, s.user_id, s.ended_at) \
+         SELECT (SELECT count(*) FROM due), expired.handle, expired.user_id FROM (SELECT) AS one \
+         LEFT JOIN (SELECT handle, user_id FROM dead WHERE ended_at IS NULL) AS expired ON true"
+    )
+}
+
+/// A time and a duration after it, at most "never".
+fn later(time: &str, duration: &str) -> String {
+    format!("{time} + least({duration}, {NEVER} - {time})")
+}
+
+fn listed(columns: &[Column]) -> String {
+    columns.iter().map(|column| column.name()).collect::<Vec<_>>().join(", ")
+}
+
+fn prefixed(table: &str, columns: &[Column]) -> String {
+    columns.iter().map(|column| format!("{table}.{}", column.name())).collect::<Vec<_>>().join(", ")
+}
+
+fn numbered(count: usize) -> String {
+    (1..=count).map(|number| format!("${number}")).collect::<Vec<_>>().join(", ")
+}
+
+pub(super) fn type_of(column: Column) -> Type {
+    match column {
+        Column::Handle
+        | Column::Nonce
+        | Column::ParentNonce
+        | Column::Salt
+        | Column::Fingerprint
+        | Column::Replaces
+        | Column::IssuedTo
+        | Column::ReusedBy => Type::BYTEA,
+        Column::User
+        | Column::Tenant
+        | Column::Address
+        | Column::UserAgent
+        | Column::Claims
+        | Column::Data
+        | Column::EndReason => Type::TEXT,
+        Column::CreatedAt
+        | Column::AuthenticatedAt
+        | Column::IdleExpiresAt
+        | Column::AbsoluteExpiresAt
+        | Column::IdleLifetime
+        | Column::Generation
+        | Column::Parent
+        | Column::Grandparent
+        | Column::RotatedAt
+        | Column::UsedAt
+        | Column::BoundSince
+        | Column::Version
+        | Column::Persistent
+        | Column::EndedAt => Type::INT8,
+    }
+}

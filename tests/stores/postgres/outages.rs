@@ -1,0 +1,98 @@
+//! The server goes away and comes back.
+
+use std::time::{Duration, Instant};
+
+use session_runtime::{
+    SessionHandle,
+    store::{Batch, Cursor, EndReason, PostgresStore, Revocation, SessionStore as _},
+};
+use tests::servers::Postgres;
+use tokio::time::timeout;
+
+use super::{Place, login, present, superuser, url_of};
+
+/// How soon a store works again when its server does.
+const SOON: Duration = Duration::from_secs(10);
+
+fn ended(batch: &Batch) -> Vec<SessionHandle> {
+    let handle = |revocation: &Revocation| match revocation {
+        Revocation::Session { handle, .. } => Some(*handle),
+        _ => None,
+    };
+    batch.revocations.iter().filter_map(handle).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_crashes_loses_nothing_that_was_answered() {
+    let Some(mut server) = Postgres::start() else { return };
+    let open = || async {
+        PostgresStore::builder(url_of(&server)).timeout(Duration::from_secs(5)).open().await.unwrap()
+    };
+    let (store, other) = (open().await, open().await);
+    let (row, gone) = (login(&store, 1).await, login(&store, 2).await);
+    let rotated = store.rotate(present(&row, row.chain.link())).await.unwrap().row.unwrap();
+    store.revoke(gone.handle, EndReason::Revoked).await.unwrap();
+    let cursor = other.revocations(Cursor(0), Duration::ZERO).await.unwrap().next;
+
+    server.server_mut().kill();
+    assert!(store.read(row.handle).await.is_err());
+    let replay = store.rotate(present(&row, row.chain.link())).await;
+    assert!(replay.is_err(), "a store that is away says nothing of a session: {replay:?}");
+    assert!(other.revocations(cursor, Duration::ZERO).await.is_err());
+    server.server_mut().restart();
+
+    let back = async {
+        loop {
+            if let Ok(kept) = store.read(row.handle).await {
+                return kept;
+            }
+        }
+    };
+    assert_eq!(timeout(SOON, back).await.expect("it is back"), Some(rotated));
+    assert!(store.read(gone.handle).await.unwrap().is_some_and(|row| row.ended.is_some()));
+    store.revoke(row.handle, EndReason::Logout).await.unwrap();
+    let told = other.revocations(cursor, SOON).await.unwrap();
+    assert_eq!(ended(&told), [row.handle]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_hangs_is_given_up_in_time() {
+    const PATIENCE: Duration = Duration::from_millis(300);
+    let Some(server) = Postgres::start() else { return };
+    let store = PostgresStore::builder(url_of(&server)).timeout(Duration::from_secs(5)).open().await.unwrap();
+    let row = login(&store, 1).await;
+    let impatient =
+        PostgresStore::builder(url_of(&server)).timeout(PATIENCE).max_connections(2).open().await.unwrap();
+    impatient.read(row.handle).await.unwrap();
+
+    let sql = superuser(&url_of(&server)).await;
+    sql.batch_execute("BEGIN; LOCK TABLE session_sessions").await.unwrap();
+    let asked = Instant::now();
+    for _ in 0..4 {
+        let error = impatient.read(row.handle).await.unwrap_err().to_string();
+        assert!(error.contains("in time"), "{error}");
+    }
+    assert!(asked.elapsed() < 4 * PATIENCE + SOON);
+    sql.batch_execute("ROLLBACK").await.unwrap();
+    let back = async { while impatient.read(row.handle).await.is_err() {} };
+    timeout(SOON, back).await.expect("it is back");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_listener_that_was_cut_off_misses_nothing() {
+    let Some(place) = Place::new() else { return };
+    let (here, there) = (place.clone().open().await, place.clone().open().await);
+    let sql = superuser(&place.url()).await;
+    let mut cursor = Cursor(0);
+    for number in 1..=10 {
+        let row = login(&here, number).await;
+        let cut = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN %'";
+        let (batch, _) = tokio::join!(there.revocations(cursor, SOON), async {
+            sql.batch_execute(cut).await.unwrap();
+            here.revoke(row.handle, EndReason::Revoked).await.unwrap()
+        });
+        let batch = batch.unwrap();
+        assert_eq!(ended(&batch), [row.handle]);
+        cursor = batch.next;
+    }
+}
