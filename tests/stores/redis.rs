@@ -307,3 +307,20 @@ async fn what_one_node_ends_another_refuses_within_milliseconds() {
     // Not the slowest, which tell of the machine that the test runs on.
     assert!(took[94] < Duration::from_millis(50), "it took {took:?}");
 }
+
+#[tokio::test]
+async fn a_user_of_the_server_needs_the_rights_that_are_documented_and_no_more() {
+    let Some(redis) = Redis::shared() else { return };
+    let prefix = fresh_prefix();
+    let keys = format!("~{{{prefix}*");
+    let rights = ["+@read", "+@write", "+@scripting", "+@connection", "+time"];
+    redis.ask(&[&["acl", "setuser", "app", "on", ">app's password", &keys], &rights[..]].concat());
+    let builder = RedisStore::builder(&redis.url()).credentials("app", "app's password");
+    let sessions = serve(builder.clone().key_prefix(prefix)).await;
+    let tokens = sessions.create(&NewSession::new("alice")).await.expect("it may");
+    let tokens = refreshed(&sessions, &tokens).await.expect("it may");
+    assert!(sessions.revoke(tokens.handle()).await.expect("it may"));
+    assert_eq!(sessions.revoke_all("alice").await.expect("it may"), 0);
+    let error = builder.key_prefix("foreign").open().await.expect_err("it may not");
+    assert!(error.to_string().to_lowercase().contains("perm"), "{error}");
+}

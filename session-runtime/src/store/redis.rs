@@ -59,8 +59,8 @@ use crate::{error::StoreError, handle::SessionHandle};
 /// - **Its replicas are behind it.** When one is promoted, what it had not received yet is lost in the same way. Redis has no
 ///   remedy for that; `min-replicas-to-write` bounds the time. Where a revocation must never be lost, use a store that
 ///   replicates synchronously, or access tokens and idle lifetimes that are short.
-/// - The user that the URL names may run `+@read +@write +@scripting +@connection +cluster|slots` on the keys of the
-///   [prefix](RedisStoreBuilder::key_prefix), which are the only ones that are touched.
+/// - The user that the URL names needs `+@read +@write +@scripting +@connection +time`, for a cluster also `+cluster|slots`, on
+///   the keys of the [prefix](RedisStoreBuilder::key_prefix), which are the only ones that are touched.
 ///
 /// # How it works
 ///

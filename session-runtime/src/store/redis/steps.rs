@@ -25,7 +25,7 @@ use crate::{
     clock::Timestamp,
     error::StoreError,
     handle::SessionHandle,
-    rotation::Decision,
+    rotation::{Decision, Why},
     store::{
         BeyondLimit, Change, Changed, Creation, EndReason, Ended, Exchange, NewRow, Purge, Rotation, Row,
     },
@@ -184,26 +184,25 @@ impl Sessions {
     /// Rotates in one round trip where nothing else has to happen: the script carries out rule 5 and gives back the row as it
     /// was. What is to be answered is always decided here, by [`Exchange::step`].
     ///
-    /// The script can't check the token's proof, for which the salt is needed and the operator's key. It comes from somebody who
-    /// has a copy of that key if it turns out wrong, and the rotation is undone; if that fails, or others see it meanwhile, it
-    /// is a rotation whose answer got lost, and the client goes on with what it has.
+    /// The script does not check the token's proof, for which it would have to compute SHA-256 in Lua, while all other clients
+    /// wait. A proof that turns out wrong comes from somebody who has a copy of the operator's key, and the rotation is undone. If
+    /// that fails, or others see it meanwhile, it is a rotation whose answer got lost, which every client can cope with.
     pub(super) async fn rotate(&self, exchange: Exchange) -> Result<Rotation, StoreError> {
         let handle = exchange.handle();
         let (seen, turned) = self.turn(&exchange).await?;
-        let Some(turned) = turned else {
-            return self.transact(handle, seen, |row, now| step(&exchange, row, now)).await;
-        };
-        let mut before = seen.row(handle)?;
-        let other_client = before.as_ref().is_some_and(|row| !exchange.is_by(row.fingerprint));
-        let decision = exchange.step(before.as_mut(), seen.now);
-        let row = match decision {
-            Decision::Rotate(_) => turned.row(handle)?,
-            _ => {
-                self.replace(handle, &turned, seen.bytes.as_deref().unwrap_or_default(), None).await?;
-                seen.row(handle)?
-            }
-        };
-        Ok(Rotation { decision, row, other_client, now: seen.now })
+        let carry_out = |row: Option<&mut Row>, now| carry_out(&exchange, row, now);
+        let Some(turned) = turned else { return self.transact(handle, seen, carry_out).await };
+        let mut row = seen.row(handle)?;
+        let (rotation, _) = carry_out(row.as_mut(), seen.now);
+        if let Decision::Rotate(_) = rotation.decision {
+            let decided = row.as_ref().map(codec::encode_row);
+            debug_assert_eq!(decided, turned.bytes, "the script rotates as `rotation::decide` says");
+            return Ok(rotation);
+        }
+        let is_forged = matches!(rotation.decision, Decision::Unauthorised(Why::Unknown));
+        debug_assert!(is_forged, "the script rotated where {:?} was to be done", rotation.decision);
+        self.replace(handle, &turned, seen.bytes.as_deref().unwrap_or_default(), None).await?;
+        self.transact(handle, seen, carry_out).await
     }
 
     /// The row as it was, and as it is if the script has rotated it.
@@ -616,7 +615,7 @@ impl Place {
     }
 }
 
-fn step(
+fn carry_out(
     exchange: &Exchange,
     mut row: Option<&mut Row>,
     now: Timestamp,
