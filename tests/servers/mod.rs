@@ -18,7 +18,7 @@ use tempfile::TempDir;
 
 pub use self::{
     postgres::Postgres,
-    redis::{Monitor, Redis, RedisCluster},
+    redis::{Monitor, Redis, RedisCluster, RedisSentinel},
 };
 
 /// How long a server may take until it answers, on a machine that is busy with other tests.

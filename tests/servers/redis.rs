@@ -1,6 +1,7 @@
 //! Private Redis servers: one, or a cluster.
 
 use std::{
+    fs,
     io::{BufRead as _, BufReader, Lines},
     path::Path,
     process::{Child, ChildStdout, Command, Stdio},
@@ -14,7 +15,10 @@ use tempfile::TempDir;
 use super::{Launch, PATIENCE, Server, find, free_port, or_skip, run};
 
 /// A Redis server that takes a password.
-pub struct Redis(Server);
+pub struct Redis {
+    server: Server,
+    is_encrypted: bool,
+}
 
 impl Redis {
     /// The password of the default user.
@@ -37,7 +41,40 @@ impl Redis {
     pub fn start_with(settings: &'static [&'static str]) -> Option<Self> {
         is_there()?;
         let folder = TempDir::new().expect("a temporary folder");
-        Some(Self(Server::start(folder, move |folder, port| launch(folder, port, settings))))
+        let server = Server::start(folder, move |folder, port| launch(folder, port, settings));
+        Some(Self { server, is_encrypted: false })
+    }
+
+    /// Starts a server that is reached by TLS only, with a [certificate](Self::certificate) that nobody else knows.
+    ///
+    /// # Panics
+    ///
+    /// As [`start`](Self::start).
+    pub fn start_encrypted() -> Option<Self> {
+        is_there()?;
+        or_skip(find("openssl", []), "OpenSSL")?;
+        let folder = TempDir::new().expect("a temporary folder");
+        certify(folder.path());
+        let server = Server::start(folder, |folder, port| {
+            let mut launch = launch(folder, 0, &["--tls-auth-clients", "no"]);
+            launch.server.args(["--tls-port", &port.to_string(), "--tls-cert-file"]);
+            launch.server.arg(folder.join("certificate")).arg("--tls-key-file").arg(folder.join("key"));
+            launch.server.arg("--tls-ca-cert-file").arg(folder.join("certificate"));
+            launch.probe = cli();
+            launch.probe.args(["-e", "-p", &port.to_string(), "--tls", "--cacert"]);
+            launch.probe.arg(folder.join("authority")).arg("ping");
+            launch
+        });
+        Some(Self { server, is_encrypted: true })
+    }
+
+    /// The certificate, in PEM form, of the authority that certified an [encrypted](Self::start_encrypted) server.
+    ///
+    /// # Panics
+    ///
+    /// If the server has none.
+    pub fn certificate(&self) -> String {
+        fs::read_to_string(self.server.folder().join("authority")).expect("it has a certificate")
     }
 
     /// The server that the tests of this process share, while one of them holds it.
@@ -52,12 +89,13 @@ impl Redis {
 
     /// Where it is reached.
     pub fn url(&self) -> String {
-        url(&self.0)
+        let url = url(&self.server);
+        if self.is_encrypted { url.replacen("redis", "rediss", 1) } else { url }
     }
 
     /// Runs a command on it, and returns what it answers.
     pub fn ask(&self, command: &[&str]) -> String {
-        ask(self.0.port(), command)
+        ask(self.server.port(), command)
     }
 
     /// Begins to write down what clients send.
@@ -67,21 +105,21 @@ impl Redis {
     /// If `redis-cli` does not run.
     pub fn monitor(&self) -> Monitor {
         let mut process = cli();
-        process.args(["-p", &self.0.port().to_string(), "monitor"]).stdout(Stdio::piped());
+        process.args(["-p", &self.server.port().to_string(), "monitor"]).stdout(Stdio::piped());
         let mut process = process.spawn().expect("`redis-cli` runs");
         let mut lines = BufReader::new(process.stdout.take().expect("stdout is piped")).lines();
         lines.next();
-        Monitor { process, lines, port: self.0.port() }
+        Monitor { process, lines, port: self.server.port() }
     }
 
     /// Its process and port.
     pub fn server(&self) -> &Server {
-        &self.0
+        &self.server
     }
 
     /// Its process, to be ended and restarted.
     pub fn server_mut(&mut self) -> &mut Server {
-        &mut self.0
+        &mut self.server
     }
 }
 
@@ -141,7 +179,7 @@ impl RedisCluster {
         create.args(nodes.iter().map(|node| format!("127.0.0.1:{}", node.port())));
         run(create.args(["--cluster-replicas", "1", "--cluster-yes"]));
         let cluster = Self(nodes);
-        cluster.wait_until("it comes together", || {
+        wait_until("it comes together", || {
             let is_whole = |node: &Server| {
                 ask(node.port(), &["cluster", "info"]).contains("cluster_state:ok")
                     && cluster.primaries_seen_by(node).len() == 3
@@ -185,7 +223,7 @@ impl RedisCluster {
         ask(port, &["wait", "1", "1000"]);
         self.0[killed].kill();
         let witness = &self.0[(killed + 1) % self.0.len()];
-        self.wait_until("the replica takes over", || {
+        wait_until("the replica takes over", || {
             self.primary_of(witness, slot).is_some_and(|primary| primary != port)
                 && ask(witness.port(), &["cluster", "info"]).contains("cluster_state:ok")
         });
@@ -218,13 +256,116 @@ impl RedisCluster {
         };
         nodes.lines().find(owns).and_then(port_of)
     }
+}
 
-    fn wait_until(&self, what: &str, holds: impl Fn() -> bool) {
-        let started = Instant::now();
-        while !holds() {
-            assert!(started.elapsed() < PATIENCE, "in vain it was waited until {what}");
-            sleep(Duration::from_millis(50));
-        }
+/// A primary, its replica, and a Sentinel that replaces the one by the other.
+pub struct RedisSentinel {
+    primary: Server,
+    _replica: Server,
+    sentinel: Server,
+}
+
+impl RedisSentinel {
+    /// What the Sentinel calls the server.
+    pub const SERVICE: &str = "sessions";
+
+    /// Starts them, or skips the test where there is no server.
+    ///
+    /// # Panics
+    ///
+    /// If it is missing and `CI=true`, or if they don't find each other.
+    pub fn start() -> Option<Self> {
+        is_there()?;
+        let start = |launch: Box<dyn Fn(&Path, u16) -> Launch + Send + Sync>| {
+            Server::start(TempDir::new().expect("a temporary folder"), launch)
+        };
+        let primary = start(Box::new(|folder, port| launch(folder, port, &[])));
+        let of = primary.port();
+        let replica = start(Box::new(move |folder, port| {
+            launch(folder, port, &["--replicaof", &format!("127.0.0.1 {of}")])
+        }));
+        let sentinel = start(Box::new(move |folder, port| watch(folder, port, of)));
+        let servers = Self { primary, _replica: replica, sentinel };
+        let is_known = || servers.ask_sentinel("master").contains("num-slaves\n1");
+        wait_until("the Sentinel knows the replica", is_known);
+        Some(servers)
+    }
+
+    /// Where the Sentinel is reached.
+    pub fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.sentinel.port())
+    }
+
+    /// Kills the primary, and waits until the Sentinel names the replica in its place.
+    ///
+    /// # Panics
+    ///
+    /// If it does not.
+    pub fn kill_primary(&mut self) {
+        // What is written goes to the replica a moment later.
+        ask(self.primary.port(), &["wait", "1", "1000"]);
+        self.primary.kill();
+        let port = self.primary.port().to_string();
+        wait_until("the replica takes over", || {
+            !self.ask_sentinel("get-master-addr-by-name").contains(&port)
+        });
+    }
+
+    fn ask_sentinel(&self, question: &str) -> String {
+        ask(self.sentinel.port(), &["sentinel", question, Self::SERVICE])
+    }
+}
+
+/// How a Sentinel is started.
+fn watch(folder: &Path, port: u16, primary: u16) -> Launch {
+    let (service, password) = (RedisSentinel::SERVICE, Redis::PASSWORD);
+    let settings = [
+        format!("port {port}"),
+        "bind 127.0.0.1".to_owned(),
+        format!("sentinel monitor {service} 127.0.0.1 {primary} 1"),
+        format!("sentinel auth-pass {service} {password}"),
+        format!("sentinel down-after-milliseconds {service} 500"),
+        format!("sentinel failover-timeout {service} 3000"),
+    ];
+    // The Sentinel writes to it.
+    let file = folder.join("sentinel.conf");
+    fs::write(&file, settings.join("\n")).expect("the folder is ours");
+    let mut server = Command::new(find("redis-server", []).expect("Redis was found before"));
+    server.arg(file).arg("--sentinel").current_dir(folder);
+    let mut probe = Command::new("redis-cli");
+    probe.args(["-e", "-h", "127.0.0.1", "-p", &port.to_string(), "ping"]);
+    Launch { server, probe, stop: "TERM" }
+}
+
+/// Makes a key for a server, and an authority that certifies it.
+fn certify(folder: &Path) {
+    let openssl = |arguments: &[&str]| run(Command::new("openssl").args(arguments).current_dir(folder));
+    let of_authority = ["-keyout", "authority-key", "-out", "authority", "-subj", "/CN=authority"];
+    openssl(&[&["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"], &of_authority[..]].concat());
+    openssl(&[
+        "req",
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-keyout",
+        "key",
+        "-out",
+        "request",
+        "-subj",
+        "/CN=server",
+    ]);
+    fs::write(folder.join("names"), "subjectAltName=IP:127.0.0.1").expect("the folder is ours");
+    let by_authority =
+        ["-CA", "authority", "-CAkey", "authority-key", "-CAcreateserial", "-extfile", "names"];
+    let certificate = ["x509", "-req", "-in", "request", "-days", "2", "-out", "certificate"];
+    openssl(&[&certificate[..], &by_authority].concat());
+}
+
+fn wait_until(what: &str, holds: impl Fn() -> bool) {
+    let started = Instant::now();
+    while !holds() {
+        assert!(started.elapsed() < PATIENCE, "in vain it was waited until {what}");
+        sleep(Duration::from_millis(50));
     }
 }
 

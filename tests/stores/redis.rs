@@ -15,7 +15,7 @@ use session_runtime::{
     store::{Cursor, RedisStore, RedisStoreBuilder, Revocation},
     testing::conformance::Conformance,
 };
-use tests::servers::{Redis, RedisCluster, free_port};
+use tests::servers::{Redis, RedisCluster, RedisSentinel, free_port};
 use tokio::time::sleep;
 
 use crate::sqlite::{KEYS, ROUTES};
@@ -50,7 +50,7 @@ async fn a_redis_cluster_keeps_every_promise() {
         let builder = RedisStore::cluster(urls.iter().map(String::as_str)).key_prefix(prefix);
         open(builder)
     };
-    Conformance::shared(place, open).histories(1000).run().await;
+    Conformance::shared(place, open).histories(500).run().await;
 }
 
 /// A process of an application, on a server of which `builder` knows.
@@ -323,4 +323,32 @@ async fn a_user_of_the_server_needs_the_rights_that_are_documented_and_no_more()
     assert_eq!(sessions.revoke_all("alice").await.expect("it may"), 0);
     let error = builder.key_prefix("foreign").open().await.expect_err("it may not");
     assert!(error.to_string().to_lowercase().contains("perm"), "{error}");
+}
+
+#[tokio::test]
+async fn connections_are_encrypted_for_those_who_trust_the_servers_certificate() {
+    let Some(redis) = Redis::start_encrypted() else { return };
+    let builder = RedisStore::builder(&redis.url());
+    let untrusted = builder.clone().open().await.expect_err("nobody knows its certificate");
+    assert!(untrusted.to_string().contains("certificate"), "{untrusted}");
+    let sessions = serve(builder.root_certificate(redis.certificate())).await;
+    let tokens = sessions.create(&NewSession::new("alice")).await.expect("the server answers");
+    refreshed(&sessions, &tokens).await.expect("the server answers");
+}
+
+#[tokio::test]
+async fn a_failover_by_sentinel_logs_nobody_out() {
+    let Some(mut servers) = RedisSentinel::start() else { return };
+    let url = servers.url();
+    let builder = RedisStore::sentinel([&*url], RedisSentinel::SERVICE).credentials("", Redis::PASSWORD);
+    let (here, there) = (serve(builder.clone()).await, serve(builder).await);
+    let kept = here.create(&NewSession::new("alice")).await.expect("the server answers");
+    let ended = here.create(&NewSession::new("bob")).await.expect("the server answers");
+    assert!(here.revoke(ended.handle()).await.expect("the server answers"));
+    servers.kill_primary();
+    let kept = until_back(|| refreshed(&here, &kept)).await;
+    let late = refreshed(&here, &ended).await.expect_err("it ended before");
+    assert!(matches!(late, SessionError::Unauthorised), "{late}");
+    until_back(|| here.revoke(kept.handle())).await;
+    until_refused(&there, &kept).await;
 }

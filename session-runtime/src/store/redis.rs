@@ -85,10 +85,12 @@ use crate::{error::StoreError, handle::SessionHandle};
 /// - **`revoke_all`** first marks the user's list, after which no session is made that is as old; then it ends the sessions one
 ///   by one, and last it tells the feed. One whose row is still on its way ends when it arrives.
 /// - **An end, and what comes of it** — the entry in the feed, the end of a session that was replaced or is over the limit —
-///   leaves an errand in its own slot, in the same step. Whoever left it does it before the operation is answered; if that process
-///   dies, another does it within 20 seconds. Such an entry of the feed may come twice.
+///   leaves an errand in its own slot, in the same step, unless it lies there too and is done at once. Whoever left the errand does
+///   it before the operation is answered; if that process dies, another does it within 20 seconds. Such an entry of the feed may
+///   come twice.
 ///
-/// Without a cluster all keys lie together, and a login and an end with its entry in the feed are one step each. The keys differ
+/// Without a cluster all keys lie together. Then a login is one step, and so is an end with its entry in the feed and the
+/// sessions that end with it; only the sessions over the limit, and those that `revoke_all` ends, end one by one. The keys differ
 /// between the two, so sessions don't move from a server to a cluster.
 ///
 /// # Errors

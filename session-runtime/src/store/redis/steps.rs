@@ -201,7 +201,7 @@ impl Sessions {
         }
         let is_forged = matches!(rotation.decision, Decision::Unauthorised(Why::Unknown));
         debug_assert!(is_forged, "the script rotated where {:?} was to be done", rotation.decision);
-        self.replace(handle, &turned, seen.bytes.as_deref().unwrap_or_default(), None).await?;
+        self.replace(handle, &turned, seen.bytes.as_deref().unwrap_or_default()).await?;
         self.transact(handle, seen, carry_out).await
     }
 
@@ -284,7 +284,7 @@ impl Sessions {
             return self.end_seen(handle, seen, reason, as_of).await;
         }
         let marker = codec::encode_marker(&Ended { at: seen.now, reason });
-        match self.replace(handle, &seen, &marker, None).await? {
+        match self.replace(handle, &seen, &marker).await? {
             None => Ok(false),
             Some(newer) => self.end_seen(handle, newer, reason, as_of).await,
         }
@@ -456,8 +456,7 @@ impl Sessions {
     /// Decides on a row and writes what was decided, if the row is still the one that was decided on; else decides anew. A
     /// decision made on an unchanged row is that of the moment at which the row was read.
     ///
-    /// `step` changes the row at a time, and says which session ends with it. That one ends afterwards; until it has, an errand
-    /// tells of it.
+    /// `step` changes the row at a time, and says which session ends with it.
     async fn transact<T>(
         &self,
         handle: SessionHandle,
@@ -472,54 +471,91 @@ impl Sessions {
             if row == before {
                 return Ok(answer);
             }
-            let replaced = replaced.as_deref().copied();
-            match self.replace(handle, &seen, &codec::encode_row(&row), replaced).await? {
+            let now = seen.now;
+            let mut writes = vec![Write::of(seen, &before, row)];
+            let replaced = self.take_along(&mut writes, replaced, now).await?;
+            match self.write(&writes, replaced).await? {
                 Some(newer) => seen = newer,
                 None => {
-                    let newly_ended = before.ended.is_none() && row.ended.is_some();
-                    self.follow_up(&row, newly_ended, replaced, seen.now).await?;
+                    self.follow_up(writes, replaced, now).await?;
                     return Ok(answer);
                 }
             }
         }
     }
 
-    /// Compare and set. Returns what is there instead, if it is not what was seen.
+    /// Adds the ends of the sessions that end with a row, in the same step, as far as they lie in the same slot. Returns the
+    /// first that doesn't: it ends afterwards, and until it has, an errand tells of it.
+    async fn take_along(
+        &self,
+        writes: &mut Vec<Write>,
+        mut replaced: Option<Box<SessionHandle>>,
+        now: Timestamp,
+    ) -> Result<Option<SessionHandle>, StoreError> {
+        while let Some(handle) = replaced.as_deref().copied() {
+            if self.keys.of_handle(handle) != self.keys.of_handle(writes[0].handle) {
+                return Ok(Some(handle));
+            }
+            let seen = self.look(handle).await?;
+            let before = seen.row(handle)?.filter(|_| writes.iter().all(|write| write.handle != handle));
+            let Some(before) = before else { break };
+            let mut row = before.clone();
+            row.end(EndReason::Replaced, now);
+            replaced = row.replaces.take();
+            if row != before {
+                writes.push(Write::of(seen, &before, row));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Compare and set for one row's place. Returns what is there instead, if it is not what was seen.
     async fn replace(
         &self,
         handle: SessionHandle,
         seen: &Seen,
         bytes: &[u8],
+    ) -> Result<Option<Seen>, StoreError> {
+        let write = Write { handle, seen: seen.clone(), bytes: bytes.to_owned(), newly_ended: None };
+        self.write(&[write], None).await
+    }
+
+    /// Compare and set for rows of one slot: all of them, or none. Returns what is in the first one's place, if one is not what was
+    /// seen.
+    async fn write(
+        &self,
+        writes: &[Write],
         replaced: Option<SessionHandle>,
     ) -> Result<Option<Seen>, StoreError> {
-        let partition = self.keys.of_handle(handle);
-        let call = Call::new(&scripts::WRITE)
-            .key(self.keys.row(handle))
-            .key(self.keys.due(partition))
-            .key(self.keys.errands(partition))
-            .key(self.keys.feed_in(partition))
-            .arg(seen.bytes.as_deref().unwrap_or_default())
-            .arg(bytes)
-            .arg(handle.to_string())
-            .arg(replaced.map(|handle| handle.to_string()).unwrap_or_default());
+        let partition = self.keys.of_handle(writes[0].handle);
+        let mut call = Call::new(&scripts::WRITE);
+        for write in writes {
+            call = call.key(self.keys.row(write.handle));
+        }
+        call = call.key(self.keys.due(partition)).key(self.keys.errands(partition));
+        call = call.key(self.keys.feed_in(partition));
+        call = call.arg(replaced.map(|handle| handle.to_string()).unwrap_or_default());
+        for write in writes {
+            let before = write.seen.bytes.as_deref().unwrap_or_default();
+            call = call.arg(before).arg(&write.bytes[..]).arg(write.handle.to_string());
+        }
         let mut answer = self.link.call(call).await?.into_iter();
         let now = values::next_time(&mut answer)?;
         answer.next().map(|present| Ok(Seen { now, bytes: values::bytes(present)? })).transpose()
     }
 
-    /// Does in other partitions what belongs to a change of a row.
-    fn follow_up<'a>(
-        &'a self,
-        row: &'a Row,
-        newly_ended: bool,
+    /// Does in other slots what belongs to rows that were written.
+    fn follow_up(
+        &self,
+        writes: Vec<Write>,
         replaced: Option<SessionHandle>,
         as_of: Timestamp,
-    ) -> BoxFuture<'a, Result<(), StoreError>> {
-        let partition = self.keys.of_handle(row.handle);
+    ) -> BoxFuture<'_, Result<(), StoreError>> {
         Box::pin(async move {
-            let tell = async { if newly_ended { self.tell(row).await } else { Ok(()) } };
-            let forget =
-                async { if newly_ended { self.forget(&row.user, row.handle).await } else { Ok(()) } };
+            let partition = self.keys.of_handle(writes[0].handle);
+            let ended: Vec<_> = writes.into_iter().filter_map(|write| write.newly_ended).collect();
+            let tell = try_join_all(ended.iter().map(|row| self.tell(row)));
+            let forget = try_join_all(ended.iter().map(|row| self.forget(&row.user, row.handle)));
             let end_replaced = async {
                 let Some(replaced) = replaced else { return Ok(()) };
                 self.end_as_of(replaced, EndReason::Replaced, as_of).await?;
@@ -576,6 +612,22 @@ impl Seen {
             }
             row => Ok(row),
         }
+    }
+}
+
+/// What is to be in a row's place.
+struct Write {
+    handle: SessionHandle,
+    seen: Seen,
+    bytes: Vec<u8>,
+    newly_ended: Option<Row>,
+}
+
+impl Write {
+    fn of(seen: Seen, before: &Row, row: Row) -> Self {
+        let (handle, bytes) = (row.handle, codec::encode_row(&row));
+        let newly_ended = (before.ended.is_none() && row.ended.is_some()).then_some(row);
+        Self { handle, seen, bytes, newly_ended }
     }
 }
 
