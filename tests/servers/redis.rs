@@ -276,15 +276,13 @@ impl RedisSentinel {
     /// If it is missing and `CI=true`, or if they don't find each other.
     pub fn start() -> Option<Self> {
         is_there()?;
-        let start = |launch: Box<dyn Fn(&Path, u16) -> Launch + Send + Sync>| {
-            Server::start(TempDir::new().expect("a temporary folder"), launch)
-        };
-        let primary = start(Box::new(|folder, port| launch(folder, port, &[])));
+        let folder = || TempDir::new().expect("a temporary folder");
+        let primary = Server::start(folder(), |folder, port| launch(folder, port, &[]));
         let of = primary.port();
-        let replica = start(Box::new(move |folder, port| {
+        let replica = Server::start(folder(), move |folder, port| {
             launch(folder, port, &["--replicaof", &format!("127.0.0.1 {of}")])
-        }));
-        let sentinel = start(Box::new(move |folder, port| watch(folder, port, of)));
+        });
+        let sentinel = Server::start(folder(), move |folder, port| watch(folder, port, of));
         let servers = Self { primary, _replica: replica, sentinel };
         let is_known = || servers.ask_sentinel("master").contains("num-slaves\n1");
         wait_until("the Sentinel knows the replica", is_known);
