@@ -53,7 +53,9 @@ step() { printf '\n== %s\n' "$*"; }
 # The example's test runs the `curl` lines that the example prints; the cryptographic library is built from C.
 install_missing curl curl
 install_missing cc gcc
-# Tests start servers of their own with them.
+# Tests start servers of their own, and end them with all their processes.
+install_missing ps procps
+install_missing openssl openssl
 install_postgresql
 install_redis
 

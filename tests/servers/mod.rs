@@ -107,10 +107,17 @@ impl Server {
         self.process.as_ref().expect("the server runs").signal(signal);
     }
 
-    /// Ends it as a power failure would: `kill -9`.
+    /// Ends it, and the processes that it has started, as a power failure would: `kill -9`.
     pub fn kill(&mut self) {
         if let Some(process) = self.process.take() {
+            // So that it starts no more of them.
+            process.signal("STOP");
+            let children = process.children();
             process.signal("KILL");
+            for child in children {
+                // It may have ended by itself.
+                succeeds(Command::new("kill").args(["-s", "KILL", &child]));
+            }
         }
     }
 
@@ -244,6 +251,14 @@ impl Process {
 
     fn signal(&self, signal: &str) {
         run(Command::new("kill").args(["-s", signal, &self.server]));
+    }
+
+    fn children(&self) -> Vec<String> {
+        let listed =
+            Command::new("ps").args(["-A", "-o", "ppid=,pid="]).output().expect("`ps` lists processes");
+        let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
+        let pairs = listed.lines().filter_map(|line| line.trim().split_once(char::is_whitespace));
+        pairs.filter(|(parent, _)| *parent == self.server).map(|(_, child)| child.trim().to_owned()).collect()
     }
 }
 

@@ -1,8 +1,10 @@
 //! The PostgreSQL store.
 
+mod application;
 mod costs;
 mod outages;
 mod refusals;
+mod set_clock;
 
 use std::{
     net::TcpStream,
@@ -111,12 +113,12 @@ fn a_private_server_comes_back_where_it_was() {
 async fn postgres_keeps_every_promise() {
     let Some(server) = Postgres::shared() else { return };
     let place = move || std::future::ready(Place::on(&server));
-    Conformance::shared(place, Place::open).histories(1000).run().await;
+    Conformance::shared(place, Place::open).histories(200).run().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn postgres_keeps_every_promise_behind_a_pooler() {
     let Some(server) = Postgres::shared() else { return };
     let place = move || std::future::ready(Place::on(&server));
-    Conformance::shared(place, Place::open_pooled).histories(200).parallel(200).run().await;
+    Conformance::shared(place, Place::open_pooled).histories(100).parallel(100).run().await;
 }

@@ -38,7 +38,7 @@ impl Address {
     pub(super) async fn parse(
         url: &str,
         certificates: &[Vec<u8>],
-        connect_timeout: Duration,
+        patience: Duration,
     ) -> Result<Self, StoreError> {
         let mut config: Config = url.parse().map_err(|_| unreadable())?;
         if config.get_hosts().is_empty() && config.get_hostaddrs().is_empty() {
@@ -52,10 +52,14 @@ impl Address {
         // A session that was just ended must not be read from a replica that does not know of it.
         config.target_session_attrs(TargetSessionAttrs::ReadWrite);
         if config.get_connect_timeout().is_none() {
-            config.connect_timeout(connect_timeout);
+            config.connect_timeout(patience);
         }
         if config.get_application_name().is_none() {
             config.application_name("session-runtime");
+        }
+        // What nobody acknowledges any more is found out together, not by one operation after the other.
+        if config.get_tcp_user_timeout().is_none() {
+            config.tcp_user_timeout(patience);
         }
         // A listener that hears nothing has to find out that nobody speaks any more.
         config.keepalives_idle(config.get_keepalives_idle().min(Duration::from_secs(30)));

@@ -88,7 +88,9 @@ async fn bring_up_to_date(connection: &Object, names: &Names) -> Result<(), BoxE
 /// The version of the tables; 0 if there are none.
 async fn version(connection: &Object, names: &Names) -> Result<usize, BoxError> {
     let table = format!("{}schema", names.prefix());
-    let find = format!("SELECT to_regclass('{table}') IS NOT NULL");
+    // The catalogue is asked because a backend may remember that there was no such table: of what others have committed since its
+    // transaction began, it takes note when it opens a table.
+    let find = format!("SELECT EXISTS (SELECT FROM pg_class WHERE oid = to_regclass('{table}'))");
     let found = connection.query_typed_one(&find, &[]).await.map_err(Failure::from)?;
     if !found.try_get::<_, bool>(0)? {
         return Ok(0);

@@ -125,7 +125,7 @@ impl Sql {
              ON CONFLICT (user_id) DO UPDATE SET made_by = m.made_by RETURNING made_by"
         );
         Self {
-            begin: Query::new("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE", []),
+            begin: Query::new("BEGIN ISOLATION LEVEL READ COMMITTED", []),
             commit: Query::new("COMMIT", []),
             // A process that hangs holds no row for longer.
             limit_idle: Query::new("SET LOCAL idle_in_transaction_session_timeout = '10s'", []),
