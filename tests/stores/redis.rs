@@ -11,7 +11,7 @@ use std::{
 
 use futures_util::future::join_all;
 use session_runtime::{
-    NewSession, SessionError, SessionStore as _, Sessions, Tokens,
+    BeyondLimit, NewSession, SessionError, SessionStore as _, Sessions, Tokens,
     store::{Cursor, RedisStore, RedisStoreBuilder, Revocation},
     testing::conformance::Conformance,
 };
@@ -369,4 +369,28 @@ async fn a_token_is_kept_to_the_end_of_the_millisecond_that_it_may_be_kept_in() 
         }
     }
     panic!("of so many tokens only {kept} came back within their first millisecond");
+}
+
+#[tokio::test]
+async fn a_login_that_never_came_to_its_end_takes_nobodys_place_for_long() {
+    let Some(redis) = Redis::shared() else { return };
+    let prefix = fresh_prefix();
+    let store = open(RedisStore::builder(&redis.url()).key_prefix(&prefix)).await;
+    let builder = Sessions::builder(store).keys(KEYS).routes(&ROUTES);
+    let sessions = builder.max_sessions_per_user(1, BeyondLimit::Refuse).build().await.expect("they work");
+    let (user, handle) = (format!("{{{prefix}}}:user:alice"), "00112233445566778899aabbccddeeff");
+    let reserve = |seconds_ago: u64| {
+        let now: u64 =
+            redis.ask(&["time"]).lines().next().and_then(|secs| secs.parse().ok()).expect("a time");
+        redis.ask(&["zadd", &user, &((now - seconds_ago) * 1_000_000).to_string(), handle]);
+    };
+
+    reserve(1);
+    let refused = sessions.create(&NewSession::new("alice")).await.expect_err("the row may be coming");
+    assert!(matches!(refused, SessionError::TooManySessions), "{refused}");
+    reserve(100);
+    let tokens = sessions.create(&NewSession::new("alice")).await.expect("the row will not come");
+    assert_eq!(redis.ask(&["zrange", &user, "0", "-1"]), tokens.handle().to_string());
+    // What stands in its place ends it, should it come all the same.
+    assert_eq!(redis.ask(&["getrange", &format!("{{{prefix}}}:row:{handle}"), "0", "0"]), "\0");
 }

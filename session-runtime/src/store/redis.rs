@@ -71,7 +71,8 @@ use crate::{error::StoreError, handle::SessionHandle};
 /// round trip too, and verifying an access token none.
 ///
 /// A row is one string, which a refresh replaces. It expires by itself a day after its session did, should no process be
-/// left to purge it.
+/// left to purge it. With its place in the list of its user and in that of the purge, a session takes some 800 bytes, and its claims
+/// and data.
 ///
 /// # On a cluster
 ///
