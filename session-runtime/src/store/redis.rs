@@ -88,7 +88,7 @@ use crate::{error::StoreError, handle::SessionHandle};
 /// - **An end, and what comes of it** — the entry in the feed, the end of a session that was replaced or is over the limit —
 ///   leaves an errand in its own slot, in the same step, unless it lies there too and is done at once. Whoever left the errand does
 ///   it before the operation is answered; if that process dies, another does it within 20 seconds. Such an entry of the feed may
-///   come twice.
+///   come twice, and entries about rows of different slots come in the order in which they got there.
 ///
 /// Without a cluster all keys lie together. Then a login is one step, and so is an end with its entry in the feed and the
 /// sessions that end with it; only the sessions over the limit, and those that `revoke_all` ends, end one by one. The keys differ
