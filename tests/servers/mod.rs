@@ -1,6 +1,7 @@
 //! Private servers for tests: each in a temporary folder, on a free port of 127.0.0.1, ended with the test.
 
 mod postgres;
+mod redis;
 
 use std::{
     env, fs,
@@ -15,7 +16,10 @@ use std::{
 
 use tempfile::TempDir;
 
-pub use self::postgres::Postgres;
+pub use self::{
+    postgres::Postgres,
+    redis::{Monitor, Redis, RedisCluster, RedisSentinel},
+};
 
 /// How long a server may take until it answers, on a machine that is busy with other tests.
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -2,6 +2,7 @@
 
 mod crash;
 mod postgres;
+mod redis;
 mod sqlite;
 
 // The store that the contract shows as an example.

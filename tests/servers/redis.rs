@@ -1,0 +1,422 @@
+//! Private Redis servers: one, or a cluster.
+
+use std::{
+    fs,
+    io::{BufRead as _, BufReader, Lines},
+    path::Path,
+    process::{Child, ChildStdout, Command, Stdio},
+    sync::{Arc, Mutex, PoisonError, Weak},
+    thread::sleep,
+    time::{Duration, Instant},
+};
+
+use tempfile::TempDir;
+
+use super::{Launch, PATIENCE, Server, find, free_port, or_skip, run};
+
+/// A Redis server that takes a password.
+pub struct Redis {
+    server: Server,
+    is_encrypted: bool,
+}
+
+impl Redis {
+    /// The password of the default user.
+    pub const PASSWORD: &str = "s3cret-of-the-tests";
+
+    /// Starts a server, or skips the test where there is none.
+    ///
+    /// # Panics
+    ///
+    /// If it is missing and `CI=true`, or if it does not start.
+    pub fn start() -> Option<Self> {
+        Self::start_with(&[])
+    }
+
+    /// Starts a server with further settings, as they would stand on its command line.
+    ///
+    /// # Panics
+    ///
+    /// As [`start`](Self::start).
+    pub fn start_with(settings: &'static [&'static str]) -> Option<Self> {
+        is_there()?;
+        let folder = TempDir::new().expect("a temporary folder");
+        let server = Server::start(folder, move |folder, port| launch(folder, port, settings));
+        Some(Self { server, is_encrypted: false })
+    }
+
+    /// Starts a server that is reached by TLS only, with a [certificate](Self::certificate) that nobody else knows.
+    ///
+    /// # Panics
+    ///
+    /// As [`start`](Self::start).
+    pub fn start_encrypted() -> Option<Self> {
+        is_there()?;
+        or_skip(find("openssl", []), "OpenSSL")?;
+        let folder = TempDir::new().expect("a temporary folder");
+        certify(folder.path());
+        let server = Server::start(folder, |folder, port| {
+            let mut launch = launch(folder, 0, &["--tls-auth-clients", "no"]);
+            launch.server.args(["--tls-port", &port.to_string(), "--tls-cert-file"]);
+            launch.server.arg(folder.join("certificate")).arg("--tls-key-file").arg(folder.join("key"));
+            launch.server.arg("--tls-ca-cert-file").arg(folder.join("certificate"));
+            launch.probe = cli();
+            launch.probe.args(["-e", "-p", &port.to_string(), "--tls", "--cacert"]);
+            launch.probe.arg(folder.join("authority")).arg("ping");
+            launch
+        });
+        Some(Self { server, is_encrypted: true })
+    }
+
+    /// The certificate, in PEM form, of the authority that certified an [encrypted](Self::start_encrypted) server.
+    ///
+    /// # Panics
+    ///
+    /// If the server has none.
+    pub fn certificate(&self) -> String {
+        fs::read_to_string(self.server.folder().join("authority")).expect("it has a certificate")
+    }
+
+    /// The server that the tests of this process share, while one of them holds it.
+    ///
+    /// # Panics
+    ///
+    /// As [`start`](Self::start).
+    pub fn shared() -> Option<Arc<Self>> {
+        static SHARED: Mutex<Weak<Redis>> = Mutex::new(Weak::new());
+        shared(&SHARED, Self::start)
+    }
+
+    /// Where it is reached.
+    pub fn url(&self) -> String {
+        let url = url(&self.server);
+        if self.is_encrypted { url.replacen("redis", "rediss", 1) } else { url }
+    }
+
+    /// Runs a command on it, and returns what it answers.
+    pub fn ask(&self, command: &[&str]) -> String {
+        ask(self.server.port(), command)
+    }
+
+    /// Begins to write down what clients send.
+    ///
+    /// # Panics
+    ///
+    /// If `redis-cli` does not run.
+    pub fn monitor(&self) -> Monitor {
+        let mut process = cli();
+        process.args(["-p", &self.server.port().to_string(), "monitor"]).stdout(Stdio::piped());
+        let mut process = process.spawn().expect("`redis-cli` runs");
+        let mut lines = BufReader::new(process.stdout.take().expect("stdout is piped")).lines();
+        lines.next();
+        Monitor { process, lines, port: self.server.port() }
+    }
+
+    /// Its process and port.
+    pub fn server(&self) -> &Server {
+        &self.server
+    }
+
+    /// Its process, to be ended and restarted.
+    pub fn server_mut(&mut self) -> &mut Server {
+        &mut self.server
+    }
+}
+
+/// What clients send to a server.
+pub struct Monitor {
+    process: Child,
+    lines: Lines<BufReader<ChildStdout>>,
+    port: u16,
+}
+
+impl Monitor {
+    /// The commands that clients sent since the last call, but not those within scripts.
+    ///
+    /// # Panics
+    ///
+    /// If the server is gone.
+    pub fn sent_so_far(&mut self) -> Vec<String> {
+        const END: &str = "that is all so far";
+        ask(self.port, &["echo", END]);
+        let lines = self.lines.by_ref().map(|line| line.expect("the monitor goes on"));
+        let sent = lines.take_while(|line| !line.contains(END));
+        sent.filter(|line| !line.contains(" lua]") && !line.contains("\"AUTH\"")).collect()
+    }
+}
+
+impl Drop for Monitor {
+    fn drop(&mut self) {
+        // It may have ended with the server.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// A cluster of three primaries, each with a replica.
+pub struct RedisCluster(Vec<Server>);
+
+impl RedisCluster {
+    const SETTINGS: &[&str] = &[
+        "--cluster-enabled",
+        "yes",
+        "--cluster-node-timeout",
+        "2000",
+        "--cluster-replica-validity-factor",
+        "0",
+    ];
+
+    /// Starts a cluster, or skips the test where there is no server.
+    ///
+    /// # Panics
+    ///
+    /// If it is missing and `CI=true`, or if it does not come together.
+    pub fn start() -> Option<Self> {
+        is_there()?;
+        let nodes: Vec<_> = (0..6).map(|_| Self::start_node()).collect();
+        let mut create = cli();
+        create.args(["--cluster", "create"]);
+        create.args(nodes.iter().map(|node| format!("127.0.0.1:{}", node.port())));
+        run(create.args(["--cluster-replicas", "1", "--cluster-yes"]));
+        let cluster = Self(nodes);
+        wait_until("it comes together", || {
+            let is_whole = |node: &Server| {
+                ask(node.port(), &["cluster", "info"]).contains("cluster_state:ok")
+                    && cluster.primaries_seen_by(node).len() == 3
+                    && cluster.replicas_seen_by(node).len() == 3
+            };
+            cluster.0.iter().all(is_whole)
+        });
+        Some(cluster)
+    }
+
+    /// The cluster that the tests of this process share, while one of them holds it.
+    ///
+    /// # Panics
+    ///
+    /// As [`start`](Self::start).
+    pub fn shared() -> Option<Arc<Self>> {
+        static SHARED: Mutex<Weak<RedisCluster>> = Mutex::new(Weak::new());
+        shared(&SHARED, Self::start)
+    }
+
+    /// Where its nodes are reached.
+    pub fn urls(&self) -> Vec<String> {
+        self.0.iter().map(url).collect()
+    }
+
+    /// Runs a command on the node that it concerns, and returns what that answers.
+    pub fn ask(&self, command: &[&str]) -> String {
+        ask(self.0[0].port(), &[&["-c"], command].concat())
+    }
+
+    /// Kills the primary that has a key, and waits until its replica has taken over.
+    ///
+    /// # Panics
+    ///
+    /// If none does.
+    pub fn kill_primary_of(&mut self, key: &str) {
+        let slot: u16 = ask(self.0[0].port(), &["cluster", "keyslot", key]).parse().expect("a slot");
+        let port = self.primary_of(&self.0[0], slot).expect("the slot is somebody's");
+        let killed = self.0.iter().position(|node| node.port() == port).expect("the node is ours");
+        // What is written goes to the replica a moment later.
+        ask(port, &["wait", "1", "1000"]);
+        self.0[killed].kill();
+        let witness = &self.0[(killed + 1) % self.0.len()];
+        wait_until("the replica takes over", || {
+            self.primary_of(witness, slot).is_some_and(|primary| primary != port)
+                && ask(witness.port(), &["cluster", "info"]).contains("cluster_state:ok")
+        });
+    }
+
+    fn start_node() -> Server {
+        let bus = free_port().to_string();
+        Server::start(TempDir::new().expect("a temporary folder"), move |folder, port| {
+            let mut launch = launch(folder, port, Self::SETTINGS);
+            launch.server.args(["--cluster-port", &bus]);
+            launch
+        })
+    }
+
+    fn primaries_seen_by(&self, node: &Server) -> Vec<u16> {
+        nodes_seen_by(node, "master")
+    }
+
+    fn replicas_seen_by(&self, node: &Server) -> Vec<u16> {
+        nodes_seen_by(node, "slave")
+    }
+
+    fn primary_of(&self, witness: &Server, slot: u16) -> Option<u16> {
+        let nodes = ask(witness.port(), &["cluster", "nodes"]);
+        let owns = |line: &&str| {
+            line.split(' ').skip(8).any(|range| {
+                let (from, to) = range.split_once('-').unwrap_or((range, range));
+                matches!((from.parse(), to.parse()), (Ok(from), Ok(to)) if (from..=to).contains(&slot))
+            })
+        };
+        nodes.lines().find(owns).and_then(port_of)
+    }
+}
+
+/// A primary, its replica, and a Sentinel that replaces the one by the other.
+pub struct RedisSentinel {
+    primary: Server,
+    _replica: Server,
+    sentinel: Server,
+}
+
+impl RedisSentinel {
+    /// What the Sentinel calls the server.
+    pub const SERVICE: &str = "sessions";
+
+    /// Starts them, or skips the test where there is no server.
+    ///
+    /// # Panics
+    ///
+    /// If it is missing and `CI=true`, or if they don't find each other.
+    pub fn start() -> Option<Self> {
+        is_there()?;
+        let folder = || TempDir::new().expect("a temporary folder");
+        let primary = Server::start(folder(), |folder, port| launch(folder, port, &[]));
+        let of = primary.port();
+        let replica = Server::start(folder(), move |folder, port| {
+            launch(folder, port, &["--replicaof", &format!("127.0.0.1 {of}")])
+        });
+        let sentinel = Server::start(folder(), move |folder, port| watch(folder, port, of));
+        let servers = Self { primary, _replica: replica, sentinel };
+        let is_known = || servers.ask_sentinel("master").contains("num-slaves\n1");
+        wait_until("the Sentinel knows the replica", is_known);
+        Some(servers)
+    }
+
+    /// Where the Sentinel is reached.
+    pub fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}", self.sentinel.port())
+    }
+
+    /// Kills the primary, and waits until the Sentinel names the replica in its place.
+    ///
+    /// # Panics
+    ///
+    /// If it does not.
+    pub fn kill_primary(&mut self) {
+        // What is written goes to the replica a moment later.
+        ask(self.primary.port(), &["wait", "1", "1000"]);
+        self.primary.kill();
+        let port = self.primary.port().to_string();
+        wait_until("the replica takes over", || {
+            !self.ask_sentinel("get-master-addr-by-name").contains(&port)
+        });
+    }
+
+    fn ask_sentinel(&self, question: &str) -> String {
+        ask(self.sentinel.port(), &["sentinel", question, Self::SERVICE])
+    }
+}
+
+/// How a Sentinel is started.
+fn watch(folder: &Path, port: u16, primary: u16) -> Launch {
+    let (service, password) = (RedisSentinel::SERVICE, Redis::PASSWORD);
+    let settings = [
+        format!("port {port}"),
+        "bind 127.0.0.1".to_owned(),
+        format!("sentinel monitor {service} 127.0.0.1 {primary} 1"),
+        format!("sentinel auth-pass {service} {password}"),
+        format!("sentinel down-after-milliseconds {service} 500"),
+        format!("sentinel failover-timeout {service} 3000"),
+    ];
+    // The Sentinel writes to it.
+    let file = folder.join("sentinel.conf");
+    fs::write(&file, settings.join("\n")).expect("the folder is ours");
+    let mut server = Command::new(find("redis-server", []).expect("Redis was found before"));
+    server.arg(file).arg("--sentinel").current_dir(folder);
+    let mut probe = Command::new("redis-cli");
+    probe.args(["-e", "-h", "127.0.0.1", "-p", &port.to_string(), "ping"]);
+    Launch { server, probe, stop: "TERM" }
+}
+
+/// Makes a key for a server, and an authority that certifies it.
+fn certify(folder: &Path) {
+    let openssl = |arguments: &[&str]| run(Command::new("openssl").args(arguments).current_dir(folder));
+    let of_authority = ["-keyout", "authority-key", "-out", "authority", "-subj", "/CN=authority"];
+    openssl(&[&["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2"], &of_authority[..]].concat());
+    openssl(&[
+        "req",
+        "-newkey",
+        "rsa:2048",
+        "-nodes",
+        "-keyout",
+        "key",
+        "-out",
+        "request",
+        "-subj",
+        "/CN=server",
+    ]);
+    fs::write(folder.join("names"), "subjectAltName=IP:127.0.0.1").expect("the folder is ours");
+    let by_authority =
+        ["-CA", "authority", "-CAkey", "authority-key", "-CAcreateserial", "-extfile", "names"];
+    let certificate = ["x509", "-req", "-in", "request", "-days", "2", "-out", "certificate"];
+    openssl(&[&certificate[..], &by_authority].concat());
+}
+
+fn wait_until(what: &str, holds: impl Fn() -> bool) {
+    let started = Instant::now();
+    while !holds() {
+        assert!(started.elapsed() < PATIENCE, "in vain it was waited until {what}");
+        sleep(Duration::from_millis(50));
+    }
+}
+
+fn nodes_seen_by(node: &Server, role: &str) -> Vec<u16> {
+    let nodes = ask(node.port(), &["cluster", "nodes"]);
+    let is_up = |line: &&str| {
+        let flags = line.split(' ').nth(2).unwrap_or_default();
+        flags.split(',').any(|flag| flag == role) && !flags.contains("fail") && line.contains(" connected")
+    };
+    nodes.lines().filter(is_up).filter_map(port_of).collect()
+}
+
+/// The port in a line of `CLUSTER NODES`: `<id> <host>:<port>@<bus> …`.
+fn port_of(line: &str) -> Option<u16> {
+    line.split(' ').nth(1)?.split('@').next()?.rsplit(':').next()?.parse().ok()
+}
+
+fn launch(folder: &Path, port: u16, settings: &[&str]) -> Launch {
+    let mut server = Command::new(find("redis-server", []).expect("Redis was found before"));
+    server.args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--dir"]).arg(folder);
+    server.args(["--requirepass", Redis::PASSWORD, "--masterauth", Redis::PASSWORD]);
+    server.args(["--save", "", "--appendonly", "yes", "--maxmemory-policy", "noeviction"]);
+    server.args(["--repl-diskless-sync-delay", "0"]).args(settings);
+    let mut probe = cli();
+    probe.args(["-e", "-p", &port.to_string(), "ping"]);
+    Launch { server, probe, stop: "TERM" }
+}
+
+fn cli() -> Command {
+    let mut cli = Command::new("redis-cli");
+    cli.args(["-h", "127.0.0.1"]).env("REDISCLI_AUTH", Redis::PASSWORD);
+    cli
+}
+
+fn ask(port: u16, command: &[&str]) -> String {
+    let output = cli().args(["-p", &port.to_string()]).args(command).output().expect("`redis-cli` runs");
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
+}
+
+fn url(server: &Server) -> String {
+    format!("redis://:{}@127.0.0.1:{}", Redis::PASSWORD, server.port())
+}
+
+fn is_there() -> Option<()> {
+    or_skip(find("redis-server", []).and(find("redis-cli", [])), "Redis").map(drop)
+}
+
+fn shared<T>(shared: &Mutex<Weak<T>>, start: impl FnOnce() -> Option<T>) -> Option<Arc<T>> {
+    let mut shared = shared.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(running) = shared.upgrade() {
+        return Some(running);
+    }
+    let started = Arc::new(start()?);
+    *shared = Arc::downgrade(&started);
+    Some(started)
+}
