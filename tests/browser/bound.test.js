@@ -3,6 +3,7 @@
 import assert from "node:assert/strict";
 import { EventEmitter, once } from "node:events";
 
+import { SCRIPT_COOKIES } from "./support/device.js";
 import { lateUntil, lostAnswer, lostAnswerSeen, lostRequest, refreshTokenOf, seen } from "./support/proxy.js";
 import { graces, scenario } from "./support/scenario.js";
 
@@ -211,6 +212,21 @@ scenario("a bound client whose browser forgot the cookies of scripts goes on", {
     await visitor.untilExpired();
     await tab.page.reload();
     await tab.assertServed("alice");
+    await visitor.untilExpired();
+    await tab.assertServed("alice");
+});
+
+scenario("a bound client whose browser forgot all that scripts keep can log in again", {}, async ({ site, device }) => {
+    const visitor = await device();
+    const tab = await openBound(visitor);
+    for (const name of SCRIPT_COOKIES) await visitor.context.clearCookies({ name });
+    await tab.ask("forgetNonces");
+    await visitor.untilExpired();
+    await tab.page.reload();
+    assert.equal((await tab.call("GET", "/getHomeFeed")).status, 409);
+    assert.equal(site.proxy.last("POST /refresh").reason, "nonce_required");
+    assert.equal(await tab.isLoggedIn(), false);
+    await tab.logIn("alice");
     await visitor.untilExpired();
     await tab.assertServed("alice");
 });
