@@ -25,4 +25,4 @@ fi
 cargo build --quiet -p examples --bins
 
 [ $# -gt 0 ] || set -- ./*.test.js
-node --test --test-concurrency=3 --test-reporter=spec "$@"
+node --test --test-concurrency=2 --test-reporter=spec "$@"
