@@ -1,9 +1,10 @@
 // Clients that send a nonce with each refresh, by the very script that the example's page has.
 
 import assert from "node:assert/strict";
-import { once } from "node:events";
+import { EventEmitter, once } from "node:events";
 
-import { lostAnswer, lostAnswerSeen, refreshTokenOf, seen } from "./support/proxy.js";
+import { SCRIPT_COOKIES } from "./support/device.js";
+import { lateUntil, lostAnswer, lostAnswerSeen, lostRequest, refreshTokenOf, seen } from "./support/proxy.js";
 import { graces, scenario } from "./support/scenario.js";
 
 /** A grace in which owner and thief meet, and access tokens that outlive the three graces between two rotations. */
@@ -91,7 +92,14 @@ scenario("tabs of one bound client send the same nonces", UNHURRIED, async ({ si
     const tabs = [await openBound(visitor), await visitor.open({ bound: true })];
     await visitor.untilExpired();
     const before = site.proxy.calls.length;
-    assert.deepEqual(await Promise.all(tabs.map((tab) => tab.ask("refreshAlone"))), [200, 200]);
+    const answered = new EventEmitter();
+    site.proxy.next("POST /refresh", lateUntil(once(answered, "answered")));
+    const underWay = site.proxy.nextCall("POST /refresh");
+    const late = tabs[0].ask("refreshAlone");
+    await underWay;
+    assert.equal(await tabs[1].ask("refreshAlone"), 200);
+    answered.emit("answered");
+    assert.equal(await late, 200);
     const [one, other] = site.proxy.calls.slice(before);
     assert.match(one.nonce, /^2\./);
     assert.equal(one.nonce, other.nonce);
@@ -169,14 +177,31 @@ scenario("a page killed after its browser took the answer, and before its script
     await tab.assertServed("alice");
 });
 
-scenario("a bound client that was offline goes on when back, however often it tried", UNHURRIED, async ({ device }) => {
+scenario("a bound client whose requests get lost goes on with the first that arrives", {}, async ({ site, device }) => {
     const visitor = await device();
     const tab = await openBound(visitor);
     await visitor.untilExpired();
-    await visitor.context.setOffline(true);
+    const found = site.proxy.every("POST /refresh", lostRequest);
     for (let tries = 0; tries < 5; tries++) await assert.rejects(tab.call("GET", "/getHomeFeed"), NETWORK_ERROR);
-    await visitor.context.setOffline(false);
+    found();
     await tab.assertServed("alice");
+});
+
+scenario("a bound client whose browser is set back by two generations goes on", {}, async ({ site, device }) => {
+    const visitor = await device();
+    const tab = await openBound(visitor);
+    const before = await visitor.context.cookies();
+    for (let round = 0; round < 2; round++) {
+        await visitor.untilExpired();
+        await tab.assertServed("alice");
+    }
+    // As by an answer that was under way for so long.
+    await visitor.context.addCookies(before);
+    await tab.assertServed("alice");
+    assert.match(site.proxy.last("POST /refresh").nonce, /^2\./);
+    await visitor.untilExpired();
+    await tab.assertServed("alice");
+    assert.deepEqual(generations(site), [1, 2, 3, 2, 4]);
 });
 
 scenario("a bound client whose browser forgot the cookies of scripts goes on", {}, async ({ device }) => {
@@ -187,6 +212,21 @@ scenario("a bound client whose browser forgot the cookies of scripts goes on", {
     await visitor.untilExpired();
     await tab.page.reload();
     await tab.assertServed("alice");
+    await visitor.untilExpired();
+    await tab.assertServed("alice");
+});
+
+scenario("a bound client whose browser forgot all that scripts keep can log in again", {}, async ({ site, device }) => {
+    const visitor = await device();
+    const tab = await openBound(visitor);
+    for (const name of SCRIPT_COOKIES) await visitor.context.clearCookies({ name });
+    await tab.ask("forgetNonces");
+    await visitor.untilExpired();
+    await tab.page.reload();
+    assert.equal((await tab.call("GET", "/getHomeFeed")).status, 409);
+    assert.equal(site.proxy.last("POST /refresh").reason, "nonce_required");
+    assert.equal(await tab.isLoggedIn(), false);
+    await tab.logIn("alice");
     await visitor.untilExpired();
     await tab.assertServed("alice");
 });

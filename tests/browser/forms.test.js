@@ -6,6 +6,9 @@ import { lostAnswer } from "./support/proxy.js";
 import { formsScenario } from "./support/scenario.js";
 
 const NO_JAVASCRIPT = { javaScriptEnabled: false };
+/** Access tokens that outlive a test: without JavaScript, none can be renewed. */
+const ROOMY = { "access-lifetime": "30s" };
+
 const REFRESH = "POST /session/refresh";
 
 /** Opens a page in a new tab, and logs in where that is asked for. */
@@ -29,7 +32,7 @@ async function save(page, note) {
     await page.getByRole("button", { name: "Save" }).click();
 }
 
-formsScenario("without JavaScript, a visitor logs in, takes notes and logs out", async ({ device }) => {
+formsScenario("without JavaScript, a visitor logs in, takes notes and logs out", ROOMY, async ({ device }) => {
     const visitor = await device(NO_JAVASCRIPT);
     const page = await openLoggedIn(visitor, "/");
     assert.equal(await heading(page), "The notes of alice");
@@ -43,7 +46,7 @@ formsScenario("without JavaScript, a visitor logs in, takes notes and logs out",
     await assertAt(page, "/login?to=%2F");
 });
 
-formsScenario("a wrong password is said to be wrong, and the page asked for is not forgotten", async ({ device }) => {
+formsScenario("a wrong password is said to be wrong, and the page asked for is not forgotten", {}, async ({ device }) => {
     const visitor = await device(NO_JAVASCRIPT);
     const page = await visitor.context.newPage();
     await page.goto(`${visitor.site.origin}/logout?why=1`);
@@ -55,7 +58,7 @@ formsScenario("a wrong password is said to be wrong, and the page asked for is n
     await assertAt(page, "/logout?why=1");
 });
 
-formsScenario("a page opened with an expired token renews it and shows", async ({ site, device }) => {
+formsScenario("a page opened with an expired token renews it and shows", {}, async ({ site, device }) => {
     const visitor = await device();
     const page = await openLoggedIn(visitor, "/");
     for (let round = 0; round < 2; round++) {
@@ -69,7 +72,7 @@ formsScenario("a page opened with an expired token renews it and shows", async (
     await assertAt(page, "/logout?from=0&to=//evil.example");
 });
 
-formsScenario("a note that is sent with an expired token is not saved, and the visitor is told so", async ({ device }) => {
+formsScenario("a note that is sent with an expired token is not saved, and the visitor is told so", {}, async ({ device }) => {
     const visitor = await device();
     const page = await openLoggedIn(visitor);
     await visitor.untilExpired();
@@ -82,7 +85,7 @@ formsScenario("a note that is sent with an expired token is not saved, and the v
     assert.deepEqual(await notes(page), ["in time"]);
 });
 
-formsScenario("a logout with an expired token asks again, and logs out", async ({ device }) => {
+formsScenario("a logout with an expired token asks again, and logs out", {}, async ({ device }) => {
     const visitor = await device();
     const page = await openLoggedIn(visitor);
     await visitor.untilExpired();
@@ -93,7 +96,7 @@ formsScenario("a logout with an expired token asks again, and logs out", async (
     await visitor.assertNoTokensLeft();
 });
 
-formsScenario("without JavaScript, an expired token leads to a login, and back", async ({ site, device }) => {
+formsScenario("without JavaScript, an expired token leads to a login, and back", {}, async ({ site, device }) => {
     const visitor = await device(NO_JAVASCRIPT);
     const page = await openLoggedIn(visitor);
     await visitor.untilExpired();
@@ -106,7 +109,7 @@ formsScenario("without JavaScript, an expired token leads to a login, and back",
     assert.equal(site.proxy.count(REFRESH), 0);
 });
 
-formsScenario("a renewal whose answer is lost is tried again, and the page shows", async ({ site, device }) => {
+formsScenario("a renewal whose answer is lost is tried again, and the page shows", {}, async ({ site, device }) => {
     const visitor = await device();
     const page = await openLoggedIn(visitor);
     await visitor.untilExpired();
@@ -116,7 +119,7 @@ formsScenario("a renewal whose answer is lost is tried again, and the page shows
     await assertAt(page, "/logout");
 });
 
-formsScenario("a session that is over leads to the login, and from there to the page asked for", async ({ site, device }) => {
+formsScenario("a session that is over leads to the login, and from there to the page asked for", {}, async ({ site, device }) => {
     const visitor = await device();
     const page = await openLoggedIn(visitor);
     await visitor.context.clearCookies({ name: "sRefreshToken" });

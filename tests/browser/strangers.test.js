@@ -12,11 +12,14 @@ const REFUSED = {
     [STRANGER_OF_THE_SITE]: { status: 403, reason: "csrf" },
 };
 
+/** Access tokens that outlive a test: an expired one would be the reason for a refusal. */
+const ROOMY = { "access-lifetime": "30s" };
+
 const CHANGES = ["/logout", "/refresh", "/theme", "/sessions/revoke-others"];
 
 for (const [host, refused] of Object.entries(REFUSED)) {
     const withSession = (name, run) =>
-        scenario(`${name} on ${host} changes nothing`, {}, async ({ site, device }) => {
+        scenario(`${name} on ${host} changes nothing`, ROOMY, async ({ site, device }) => {
             const visitor = await device();
             const tab = await visitor.open();
             await tab.logIn("alice");

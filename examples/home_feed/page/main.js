@@ -19,7 +19,15 @@ const serverNow = () => Date.now() + page.offset;
 // What the server tells.
 
 function connect() {
-  stream.open({ onHello: hello, onNote: note, onEnd: show });
+  stream.open({ onHello: hello, onNote: note, onEnd: show, onRefused: join });
+}
+
+/** Goes on with a session; has the SDK refresh first, should the access token have expired. */
+async function join() {
+  const answer = await client.ask("/sessions");
+  if (!answer.ok) return;
+  showDevices(await answer.json());
+  connect();
 }
 
 function hello(hello) {
@@ -222,12 +230,5 @@ client.start(({ action }) => {
 });
 wire();
 setInterval(tick, 250);
-if (await client.hasSession()) {
-  // Has the SDK refresh first, should the access token have expired.
-  const answer = await client.ask("/sessions");
-  if (answer.ok) {
-    showDevices(await answer.json());
-    connect();
-  }
-}
+if (await client.hasSession()) await join();
 tick();

@@ -5,11 +5,15 @@ let source = null;
 /** Whether the stream is open. */
 export const isOpen = () => source !== null;
 
-/** Opens the stream; needs a valid access token, at the start only. */
-export function open({ onHello, onNote, onEnd }) {
+/** Opens the stream; needs a valid access token, at the start only. `onRefused` is called where there is none. */
+export function open({ onHello, onNote, onEnd, onRefused }) {
   close();
+  let welcome = false;
   source = new EventSource("/events");
-  source.addEventListener("hello", (event) => onHello(JSON.parse(event.data)));
+  source.addEventListener("hello", (event) => {
+    welcome = true;
+    onHello(JSON.parse(event.data));
+  });
   source.addEventListener("note", (event) => onNote(JSON.parse(event.data)));
   source.addEventListener("end", () => {
     close();
@@ -17,7 +21,9 @@ export function open({ onHello, onNote, onEnd }) {
   });
   source.onerror = () => {
     // Otherwise the browser tries again by itself.
-    if (source?.readyState === EventSource.CLOSED) close();
+    if (source?.readyState !== EventSource.CLOSED) return;
+    close();
+    if (!welcome) onRefused();
   };
 }
 

@@ -71,6 +71,11 @@ window.app = {
         const headers = await refreshHeaders();
         return (await window.__supertokensOriginalFetch(`${api}/refresh`, { method: "POST", headers })).status;
     },
+    /** Deletes what `bound.js` has written. */
+    forgetNonces: () =>
+        new Promise((resolve, reject) =>
+            Object.assign(indexedDB.deleteDatabase("nonces"), { onsuccess: () => resolve(), onerror: reject, onblocked: reject }),
+        ),
     signOut: () => Session.signOut(),
     isLoggedIn: () => Session.doesSessionExist(),
     payload: () => Session.getAccessTokenPayloadSecurely(),

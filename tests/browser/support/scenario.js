@@ -18,7 +18,7 @@ const GRACE = 500;
 /** Short lifetimes, so that a test sees a session's whole life. */
 const SHORT = {
     home_feed: { "access-lifetime": "2s", grace: `${GRACE}ms` },
-    forms: { "access-lifetime": "2s" },
+    forms: { "access-lifetime": "4s" },
 };
 
 /** For how long a scenario may go on, in milliseconds. */
@@ -34,7 +34,7 @@ export const graces = (count) => sleep(count * GRACE);
 export const scenario = (name, options, run) => scenarioOf("home_feed", name, options, run);
 
 /** As `scenario`, against the example `forms`. */
-export const formsScenario = (name, run) => scenarioOf("forms", name, {}, run);
+export const formsScenario = (name, options, run) => scenarioOf("forms", name, options, run);
 
 function scenarioOf(example, name, options, run) {
     test(name, { timeout: 2 * PATIENCE }, async () => {
