@@ -82,6 +82,9 @@
 //!
 //! | feature | default | adds |
 //! |---|---|---|
+//! | `sqlite` | off | [`store::SqliteStore`]: sessions in a database file. SQLite comes with it, built from C |
+//! | `postgres` | off | [`store::PostgresStore`]: sessions in a PostgreSQL database |
+//! | `redis` | off | [`store::RedisStore`]: sessions in Redis or Valkey, behind Sentinel and in clusters too |
 //! | `testing` | off | the module `testing`; for `[dev-dependencies]`. It changes nothing of what is there without it |
 
 pub mod claims;
@@ -127,6 +130,12 @@ pub use rotation::{Grace, TheftKind};
 pub use route::{Manifest, Method, RouteGroup, RouteInfo, Routes, kind::RouteKind};
 pub use session::{Login, Session};
 pub use sessions::{NewSession, SessionInfo, Sessions, Tokens};
+#[cfg(feature = "postgres")]
+pub use store::PostgresStore;
+#[cfg(feature = "redis")]
+pub use store::RedisStore;
+#[cfg(feature = "sqlite")]
+pub use store::SqliteStore;
 pub use store::{BeyondLimit, EndReason, MemoryStore, SessionStore};
 pub use token::{Algorithm, Jwks, KeyRing, SigningAlgorithm};
 pub use transport::{Cors, CsrfMode, InvalidTransport, SameSite, Transport};
