@@ -65,7 +65,8 @@
 //! - What a caller sees when refused: [`SessionError`].
 //! - The rules by which refresh tokens rotate: [`rotation`]. Where sessions are kept: [`store`].
 //! - What does not compile, and why: [`guide::compile_errors`]. How to move here: from `tower-sessions` and `axum-login`,
-//!   [`guide::from_tower_sessions`]; from a JWT extractor, [`guide::from_jwt_extractor`].
+//!   [`guide::from_tower_sessions`]; from a JWT extractor, [`guide::from_jwt_extractor`]. How to run it, from the choice of a store
+//!   to what to watch: [`guide::operating`].
 //! - How an application's own tests log in, let time pass, lose answers and steal tokens: `testing`, a feature.
 //!
 //! # What is promised
