@@ -4,7 +4,13 @@
 //! cargo run -p examples --bin home_feed -- --access-lifetime 2s --grace 1s
 //! ```
 //!
-//! It prints the `curl` lines to try, and serves a page that draws what happens.
+//! It prints the `curl` lines to try, and serves a page that draws what happens. Several copies on one store are one application:
+//!
+//! ```sh
+//! export SESSION_KEYS=$(openssl rand -base64 32)
+//! cargo run -p examples --bin home_feed -- --store sqlite:sessions.db --listen 127.0.0.1:3000 &
+//! cargo run -p examples --bin home_feed -- --store sqlite:sessions.db --listen 127.0.0.1:3001
+//! ```
 
 mod accounts;
 mod curl;
@@ -14,12 +20,13 @@ mod journal;
 mod lab;
 mod options;
 mod page;
+mod store;
 
 use std::net::SocketAddr;
 
 use anyhow::Context as _;
 use clap::Parser as _;
-use session_runtime::{Clock, MemoryStore, Sessions};
+use session_runtime::Clock;
 use tokio::net::TcpListener;
 use tracing_subscriber::{EnvFilter, fmt};
 
@@ -40,8 +47,8 @@ async fn main() -> anyhow::Result<()> {
     let address = listener.local_addr()?;
     let secure = options.secure_cookies.unwrap_or(!address.ip().is_loopback());
 
-    let sessions =
-        options.apply(Sessions::builder(MemoryStore::new()), secure).routes(&ROUTES).build().await?;
+    let builder = options.store.open().await?;
+    let sessions = options.apply(builder, secure).routes(&ROUTES).build().await?;
     let cors = sessions.cors();
     let app = App::new(sessions, Clock::system(), options.pace(address)?);
     let journal = app.journal();

@@ -6,9 +6,9 @@ use anyhow::ensure;
 use clap::{Parser, ValueEnum};
 use session_runtime::{BeyondLimit, CsrfMode, SessionsBuilder, Transport};
 
-use crate::handlers::Pace;
+use crate::{handlers::Pace, store::Place};
 
-/// A server with protected routes, on the memory store.
+/// A server with protected routes, and the sessions behind them.
 ///
 /// The demo accounts are `alice` and `bob`, password `demo`; `bob` is an admin.
 #[derive(Parser)]
@@ -17,6 +17,13 @@ pub(crate) struct Options {
     /// Where to listen; port 0 takes a free one
     #[arg(long, default_value = "127.0.0.1:3000", value_name = "ADDRESS")]
     pub(crate) listen: String,
+
+    /// Where sessions are kept; several copies may share any place but `memory`
+    ///
+    /// One of `memory`, `sqlite:PATH`, `postgres://…`, `redis://…`, `rediss://…` and `redis-cluster://HOST:PORT,…`. All but
+    /// `memory` need a secret that outlives the process, the same one in every copy: SESSION_KEYS=$(openssl rand -base64 32).
+    #[arg(long, default_value = "memory", value_name = "STORE")]
+    pub(crate) store: Place,
 
     /// How long an access token lives, such as `2s` or `1h`; an application has an hour
     #[arg(long, default_value = "20s", value_parser = humantime::parse_duration, value_name = "TIME")]

@@ -1,4 +1,6 @@
-//! Starts the example as a user would and runs the `curl` lines that it prints.
+//! Starts the example as a user would: runs the `curl` lines that it prints, and several copies of it on one store.
+
+mod copies;
 
 use std::{
     env,
@@ -24,14 +26,12 @@ const EXPECTED: [(&str, u16, &str); 11] = [
 
 #[test]
 fn the_printed_curl_lines_show_the_life_of_a_session() {
-    if Command::new("curl").arg("--version").output().is_err() {
-        assert!(env::var_os("CI").is_none(), "curl is missing; install it");
-        println!("skipped: curl is missing");
+    if !curl_is_there() {
         return;
     }
     let folder = env::temp_dir().join(format!("home_feed-{}", std::process::id()));
     std::fs::create_dir_all(&folder).unwrap();
-    let server = Server::start(&["--listen", "127.0.0.1:0", "--access-lifetime", "2s", "--grace", "1s"]);
+    let server = Server::start(home_feed().args(["--access-lifetime", "2s", "--grace", "1s"]));
 
     for (label, line) in &server.lines {
         let answer = run(line, &folder);
@@ -48,10 +48,8 @@ fn the_printed_curl_lines_show_the_life_of_a_session() {
 
 #[test]
 fn settings_that_cannot_work_are_all_listed_and_nothing_is_served() {
-    let output = Command::new(env!("CARGO_BIN_EXE_home_feed"))
-        .args(["--listen", "127.0.0.1:0", "--expired-status", "200", "--access-lifetime", "500ms"])
-        .output()
-        .unwrap();
+    let output =
+        home_feed().args(["--expired-status", "200", "--access-lifetime", "500ms"]).output().unwrap();
     let error = String::from_utf8(output.stderr).unwrap();
     assert!(!output.status.success());
     assert!(
@@ -60,20 +58,37 @@ fn settings_that_cannot_work_are_all_listed_and_nothing_is_served() {
     );
 }
 
+/// The example, on a free port.
+fn home_feed() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_home_feed"));
+    command.args(["--listen", "127.0.0.1:0"]).env_remove("SESSION_KEYS");
+    command
+}
+
+/// Whether there is `curl`. Without it a test is skipped, and says so.
+fn curl_is_there() -> bool {
+    let is_there = Command::new("curl").arg("--version").output().is_ok();
+    if !is_there {
+        assert!(env::var_os("CI").is_none(), "curl is missing; install it");
+        println!("skipped: curl is missing");
+    }
+    is_there
+}
+
 struct Server {
     process: Child,
+    /// Where it listens: `http://127.0.0.1:…`.
+    base: String,
     lines: Vec<(String, String)>,
 }
 
 impl Server {
-    /// Starts the example and reads its greeting: labels and `curl` lines.
-    fn start(arguments: &[&str]) -> Self {
-        let mut process = Command::new(env!("CARGO_BIN_EXE_home_feed"))
-            .args(arguments)
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let greeting = BufReader::new(process.stdout.take().unwrap()).lines().map(Result::unwrap);
+    /// Starts the example and reads its greeting: where it listens, labels and `curl` lines.
+    fn start(command: &mut Command) -> Self {
+        let mut process = command.stdout(Stdio::piped()).spawn().unwrap();
+        let mut greeting = BufReader::new(process.stdout.take().unwrap()).lines().map(Result::unwrap);
+        let first = greeting.next().expect("the example starts");
+        let base = first.rsplit(' ').next().unwrap().to_owned();
         let lines = greeting
             .take_while(|line| line != "Ctrl-C stops")
             .filter_map(|line| {
@@ -81,7 +96,7 @@ impl Server {
                 Some((label.to_owned(), command.trim().to_owned()))
             })
             .collect();
-        Self { process, lines }
+        Self { process, base, lines }
     }
 }
 

@@ -65,7 +65,8 @@
 //! - What a caller sees when refused: [`SessionError`].
 //! - The rules by which refresh tokens rotate: [`rotation`]. Where sessions are kept: [`store`].
 //! - What does not compile, and why: [`guide::compile_errors`]. How to move here: from `tower-sessions` and `axum-login`,
-//!   [`guide::from_tower_sessions`]; from a JWT extractor, [`guide::from_jwt_extractor`].
+//!   [`guide::from_tower_sessions`]; from a JWT extractor, [`guide::from_jwt_extractor`]. How to run it, from the choice of a store
+//!   to what to watch: [`guide::operating`].
 //! - How an application's own tests log in, let time pass, lose answers and steal tokens: `testing`, a feature.
 //!
 //! # What is promised
@@ -82,6 +83,9 @@
 //!
 //! | feature | default | adds |
 //! |---|---|---|
+//! | `sqlite` | off | [`store::SqliteStore`]: sessions in a database file. SQLite comes with it, built from C |
+//! | `postgres` | off | [`store::PostgresStore`]: sessions in a PostgreSQL database |
+//! | `redis` | off | [`store::RedisStore`]: sessions in Redis or Valkey, behind Sentinel and in clusters too |
 //! | `testing` | off | the module `testing`; for `[dev-dependencies]`. It changes nothing of what is there without it |
 
 pub mod claims;
@@ -127,6 +131,12 @@ pub use rotation::{Grace, TheftKind};
 pub use route::{Manifest, Method, RouteGroup, RouteInfo, Routes, kind::RouteKind};
 pub use session::{Login, Session};
 pub use sessions::{NewSession, SessionInfo, Sessions, Tokens};
+#[cfg(feature = "postgres")]
+pub use store::PostgresStore;
+#[cfg(feature = "redis")]
+pub use store::RedisStore;
+#[cfg(feature = "sqlite")]
+pub use store::SqliteStore;
 pub use store::{BeyondLimit, EndReason, MemoryStore, SessionStore};
 pub use token::{Algorithm, Jwks, KeyRing, SigningAlgorithm};
 pub use transport::{Cors, CsrfMode, InvalidTransport, SameSite, Transport};
