@@ -22,6 +22,7 @@ pub(crate) struct Options {
     ///
     /// One of `memory`, `sqlite:PATH`, `postgres://…`, `redis://…`, `rediss://…` and `redis-cluster://HOST:PORT,…`. All but
     /// `memory` need a secret that outlives the process, the same one in every copy: SESSION_KEYS=$(openssl rand -base64 32).
+    /// A password in a URL is never logged, but the machine's other users can see it in its list of processes.
     #[arg(long, default_value = "memory", value_name = "STORE")]
     pub(crate) store: Place,
 
