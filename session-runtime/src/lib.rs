@@ -55,6 +55,8 @@
 //! }
 //! ```
 //!
+//! `#[derive(FromRef)]` is axum's, of its feature `macros`: `axum = { version = "0.8", features = ["macros"] }`.
+//!
 //! # Where to read on
 //!
 //! - The attributes, each with its keys: [`protected`], [`login_endpoint`], [`refresh_endpoint`], [`logout_endpoint`],

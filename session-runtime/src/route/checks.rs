@@ -455,6 +455,7 @@ pub const fn check(findings: &[Finding], infos: &[RouteInfo], entry: usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::route::hash::Hashes;
 
     const CAPACITY: usize = 512;
 
@@ -518,6 +519,14 @@ mod tests {
             (Method::GET, "", "/a", RouteKind::Public),
         ];
         assert_eq!(of(&routes), [Verdict::Sound, Verdict::Taken(0), Verdict::Sound]);
+    }
+
+    #[test]
+    fn a_handler_is_listed_once() {
+        let once = RouteInfo::bare(Some(Method::GET), "", "/a", RouteKind::Public, 0);
+        let mut again = once.under("/api", Hashes::of("/api").text);
+        again.position = 1;
+        assert_eq!(of_infos(&[once, again], Completeness::Complete), [Verdict::Sound, Verdict::Twice(0)]);
     }
 
     #[test]
