@@ -1,20 +1,20 @@
+use serde::{Deserialize, Serialize};
 use session_runtime::{Claim, Session, protected};
 
-struct Role;
-
-impl Claim for Role {
-    const KEY: &'static str = "role";
-    type Value = Vec<String>;
+#[derive(Clone, PartialEq, Serialize, Deserialize)]
+enum Tier {
+    Free,
+    Paid,
 }
 
 struct Plan;
 
 impl Claim for Plan {
     const KEY: &'static str = "plan";
-    type Value = String;
+    type Value = Tier;
 }
 
-#[protected(GET "/x", require = [Plan.is(7)])]
+#[protected(GET "/x", require = [Plan.is("paid")])]
 async fn handler(_: Session) {}
 
 fn main() {}
