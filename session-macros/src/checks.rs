@@ -1,4 +1,4 @@
-//! What a route asks of a request beyond a session, and its part in the `Endpoint`.
+//! What a route asks of a request beyond a session, and its part in the `Protection`.
 
 use std::time::Duration;
 

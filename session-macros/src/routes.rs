@@ -174,7 +174,10 @@ impl Table {
     fn expand_infos(&self) -> TokenStream {
         let cfgs = self.0.iter().map(|entry| &entry.cfgs);
         let routes = self.0.iter().enumerate().map(|(position, entry)| match &entry.what {
-            What::Handler(handler) => Some(entry.route(handler, position)),
+            What::Handler(handler) => {
+                let (route, under) = (entry.route(handler, position), entry.under());
+                Some(quote!(#route #under))
+            }
             What::Table(_) | What::Service(_) => None,
         });
         if let Some(routes) = routes.collect::<Option<Vec<_>>>() {
@@ -224,20 +227,21 @@ impl Entry {
             }
             What::Table(table) => {
                 let table = self.included(table);
-                quote_spanned!(self.span()=> table(#table, #position) #under)
+                quote_spanned!(self.span()=> table(#table, #position))
             }
-            What::Service(_) => quote_spanned!(self.span()=> service::<#alias>(#position) #under),
+            What::Service(_) => quote_spanned!(self.span()=> service::<#alias>(#position)),
         };
-        quote_spanned!(self.span()=> __private::Part::#part)
+        quote_spanned!(self.span()=> __private::Part::#part #under)
     }
 
-    /// The route of a handler.
+    /// The route of a handler, without the prefix.
     fn route(&self, handler: &Path, position: usize) -> TokenStream {
-        let (alias, under) = (self.alias(position), self.under());
+        let alias = self.alias(position);
         let written = as_written(handler.to_token_stream());
-        quote_spanned!(self.span()=> __private::RouteInfo::listed::<#alias>(#written, #position) #under)
+        quote_spanned!(self.span()=> __private::RouteInfo::listed::<#alias>(#written, #position))
     }
 
+    /// The call that puts a route or a part under the prefix; nothing where there is none.
     fn under(&self) -> Option<TokenStream> {
         let prefix = Some(&self.prefix).filter(|prefix| !prefix.is_empty())?;
         let hash = Hash::of_text(prefix);

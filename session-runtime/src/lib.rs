@@ -375,7 +375,7 @@ pub use session_macros::login_endpoint;
 /// | the client sends | it is answered | |
 /// |---|---|---|
 /// | no nonce, with a token that is bound | 409, `session-error: nonce_required` | |
-/// | a nonce of another generation | 409, `session-error: nonce_generation` | another tab has refreshed: read the state again |
+/// | a nonce of another generation | 409, `session-error: nonce_generation` | another tab has refreshed, or a page was killed before it read an answer: read the state again |
 /// | a malformed nonce, or several | 400, `session-error: nonce_malformed` | |
 /// | its own nonce, with a token that it exchanged before | the same successor again | |
 /// | another nonce than the token was exchanged with | `token theft detected` | the session has ended |

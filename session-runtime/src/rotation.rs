@@ -60,8 +60,9 @@
 //! - It writes the nonce durably *before* the request. It keeps the nonces of the latest three generations, because an answer that
 //!   is late may set it back to an older token.
 //! - The generation stands before the nonce in decimal. It is the claim `generation` of the access token, `up.generation` in the
-//!   front token. If the refresh token that arrives is of another generation, the answer is 409 and nothing has changed; another
-//!   tab has refreshed meanwhile, and the client reads its state again.
+//!   front token. If the refresh token that arrives is of another generation, the answer is 409 and nothing has changed. Either
+//!   another tab has refreshed meanwhile, and the client reads its state again; or its page was killed between the cookies and the
+//!   front token of an answer, and it sends the nonce of the generation after.
 //! - Every message that carries a bound token of generation g is through before generation g + 2 is made. Nothing else is
 //!   assumed of delays, as long as all tabs send nonces; where only some do, the premise of G stands.
 //!

@@ -14,7 +14,7 @@ use session_runtime::{
 use tempfile::TempDir;
 use tokio::time::sleep;
 
-use crate::sqlite::{KEYS, ROUTES};
+use crate::application::{KEYS, ROUTES};
 
 const FILE: &str = "SESSIONS_OF_THE_KILLED";
 
@@ -55,7 +55,7 @@ const ENDED: u32 = 0;
 
 /// Run by the test above as a process of its own: it rotates and ends sessions, and prints each answer, until it is killed.
 #[tokio::test]
-#[ignore = "never ends by itself"]
+#[ignore = "the process that the test above starts and kills"]
 async fn victim() {
     let Some(path) = env::var_os(FILE) else { return };
     let store = SqliteStore::open(path).await.expect("a database file");

@@ -1,5 +1,6 @@
 //! Every store, put to the conformance kit, and beneath an application.
 
+mod application;
 mod crash;
 mod postgres;
 mod redis;

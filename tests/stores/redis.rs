@@ -18,7 +18,7 @@ use session_runtime::{
 use tests::servers::{Redis, RedisCluster, RedisSentinel, free_port};
 use tokio::time::sleep;
 
-use crate::sqlite::{KEYS, ROUTES};
+use crate::application::{KEYS, ROUTES};
 
 /// A prefix that no other test has.
 fn fresh_prefix() -> String {

@@ -3,13 +3,13 @@
 use std::{sync::Arc, time::Duration};
 
 use session_runtime::{
-    Clock, Login, Routes, Session, SessionHandle, Sessions, login_endpoint, logout_endpoint, protected,
-    refresh_endpoint, routes,
+    Clock, Sessions,
     store::{Durability, SqliteStore},
     testing::{TestSite, conformance::Conformance},
 };
 use tempfile::TempDir;
-use tokio::time::{sleep, timeout};
+
+use crate::application::{KEYS, ROUTES, assert_ends_are_heard};
 
 /// A folder of its own for a database file, and the clock that every process of the test goes by.
 #[derive(Clone)]
@@ -51,27 +51,7 @@ async fn sqlite_keeps_every_promise_by_a_clock_that_runs() {
     Conformance::shared(folder, Folder::open).histories(1000).run().await;
 }
 
-pub(crate) const KEYS: &str = "pZ0hYw7Q1mXrC4t9uVbK2sEo8LdN5fGjRiAyTz3HxMk=";
-
 const AN_HOUR: Duration = Duration::from_secs(3600);
-
-pub(crate) static ROUTES: Routes<Sessions> = routes![login, refresh, logout, me];
-
-#[login_endpoint(POST "/login")]
-async fn login(mut login: Login, user: String) {
-    login.create(&user);
-}
-
-#[refresh_endpoint(POST "/refresh")]
-async fn refresh(_: Session) {}
-
-#[logout_endpoint(POST "/logout")]
-async fn logout(_: Session) {}
-
-#[protected(GET "/me")]
-async fn me(session: Session) -> String {
-    session.user_id().to_owned()
-}
 
 fn folder() -> Folder {
     Folder::new(Clock::set_to_now(), Durability::Normal)
@@ -111,21 +91,5 @@ async fn a_theft_is_found_after_a_restart() {
 async fn what_one_process_ends_the_other_refuses_soon() {
     let folder = folder();
     let (here, there) = (folder.serve().await, folder.serve().await);
-    for user in ["alice", "bob", "carol"] {
-        let client = here.login_as(user).await;
-        let elsewhere = client.at(&there);
-        elsewhere.get("/me").await.assert_ok();
-        match user {
-            "alice" => here.sessions().revoke(client.handle()).await.map(usize::from),
-            "bob" => here.sessions().revoke_all(user).await,
-            _ => here.sessions().revoke_others(user, SessionHandle::from_bytes([0; 16])).await,
-        }
-        .expect("the store answers");
-        let refused = async {
-            while elsewhere.get("/me").await.status().is_success() {
-                sleep(Duration::from_millis(1)).await;
-            }
-        };
-        timeout(Duration::from_secs(5), refused).await.expect("the other process hears of it");
-    }
+    assert_ends_are_heard(&here, &there).await;
 }

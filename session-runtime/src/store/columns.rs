@@ -406,13 +406,8 @@ impl<R: Record> Fields<'_, R> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
-    use crate::{
-        rotation::Grace,
-        store::{Change, NewRow},
-    };
+    use crate::store::{Change, NewRow};
 
     /// A database that keeps what it is given.
     struct Kept(Vec<Value<'static>>);
@@ -462,20 +457,8 @@ mod tests {
 
     fn plain() -> Row {
         let new = NewRow {
-            handle: SessionHandle::from_bytes([1; 16]),
-            user: "alice".into(),
-            tenant: None,
-            idle_lifetime: Duration::from_secs(60),
-            absolute_lifetime: None,
-            grace: Grace::default(),
-            salt: Salt([2; 32]),
             fingerprint: Fingerprint([3; 16]),
-            persistent: true,
-            origin: None,
-            replaces: None,
-            claims: None,
-            data: None,
-            limit: None,
+            ..NewRow::new(SessionHandle::from_bytes([1; 16]), "alice", Salt([2; 32]))
         };
         new.into_row(NOW)
     }

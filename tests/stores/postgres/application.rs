@@ -2,30 +2,10 @@
 
 use std::time::Duration;
 
-use session_runtime::{
-    Clock, Login, Routes, Session, SessionHandle, Sessions, login_endpoint, protected, refresh_endpoint,
-    routes, testing::TestSite,
-};
-use tokio::time::{sleep, timeout};
+use session_runtime::{Clock, Sessions, testing::TestSite};
 
 use super::Place;
-
-const KEYS: &str = "pZ0hYw7Q1mXrC4t9uVbK2sEo8LdN5fGjRiAyTz3HxMk=";
-
-static ROUTES: Routes<Sessions> = routes![login, refresh, me];
-
-#[login_endpoint(POST "/login")]
-async fn login(mut login: Login, user: String) {
-    login.create(&user);
-}
-
-#[refresh_endpoint(POST "/refresh")]
-async fn refresh(_: Session) {}
-
-#[protected(GET "/me")]
-async fn me(session: Session) -> String {
-    session.user_id().to_owned()
-}
+use crate::application::{KEYS, ROUTES, assert_ends_are_heard};
 
 /// A process that serves the application. Its clock is the database's, so it has no tolerance for what a test can't wait for.
 async fn serve(place: &Place) -> TestSite {
@@ -55,23 +35,7 @@ async fn a_theft_is_found_by_another_process() {
 async fn what_one_process_ends_the_other_refuses_soon() {
     let Some(place) = Place::new() else { return };
     let (here, there) = (serve(&place).await, serve(&place).await);
-    for user in ["alice", "bob", "carol"] {
-        let client = here.login_as(user).await;
-        let elsewhere = client.at(&there);
-        elsewhere.get("/me").await.assert_ok();
-        match user {
-            "alice" => here.sessions().revoke(client.handle()).await.map(usize::from),
-            "bob" => here.sessions().revoke_all(user).await,
-            _ => here.sessions().revoke_others(user, SessionHandle::from_bytes([0; 16])).await,
-        }
-        .expect("the store answers");
-        let refused = async {
-            while elsewhere.get("/me").await.status().is_success() {
-                sleep(Duration::from_millis(1)).await;
-            }
-        };
-        timeout(Duration::from_secs(5), refused).await.expect("the other process hears of it");
-    }
+    assert_ends_are_heard(&here, &there).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

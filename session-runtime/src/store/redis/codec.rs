@@ -334,26 +334,16 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::{rotation::Grace, store::NewRow};
+    use crate::store::NewRow;
 
     const NOW: Timestamp = Timestamp::from_secs(1_700_000_000);
 
     fn plain() -> Row {
         let new = NewRow {
-            handle: SessionHandle::from_bytes([7; 16]),
-            user: "alice".into(),
-            tenant: None,
             idle_lifetime: Duration::from_secs(60),
-            absolute_lifetime: None,
-            grace: Grace::default(),
-            salt: Salt([9; 32]),
             fingerprint: Fingerprint([3; 16]),
             persistent: false,
-            origin: None,
-            replaces: None,
-            claims: None,
-            data: None,
-            limit: None,
+            ..NewRow::new(SessionHandle::from_bytes([7; 16]), "alice", Salt([9; 32]))
         };
         new.into_row(NOW)
     }

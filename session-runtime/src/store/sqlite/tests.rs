@@ -36,20 +36,10 @@ impl Folder {
 
 fn session(number: u8) -> NewRow {
     NewRow {
-        handle: SessionHandle::from_bytes([number; 16]),
-        user: "alice".into(),
-        tenant: None,
         idle_lifetime: Duration::from_secs(3600),
-        absolute_lifetime: None,
         grace: Grace::new(Duration::from_secs(60)),
-        salt: Salt([2; 32]),
         fingerprint: Fingerprint([3; 16]),
-        persistent: true,
-        origin: None,
-        replaces: None,
-        claims: None,
-        data: None,
-        limit: None,
+        ..NewRow::new(SessionHandle::from_bytes([number; 16]), "alice", Salt([2; 32]))
     }
 }
 

@@ -203,20 +203,10 @@ impl Bench {
         let mut random =
             Random::new(u64::from_le_bytes(handle.as_bytes()[..8].try_into().unwrap_or_default()));
         NewRow {
-            handle,
-            user: user.into(),
-            tenant: None,
             idle_lifetime: LONG,
-            absolute_lifetime: None,
             grace: ROW_GRACE,
-            salt: Salt(random.bytes()),
             fingerprint: OWNER,
-            persistent: true,
-            origin: None,
-            replaces: None,
-            claims: None,
-            data: None,
-            limit: None,
+            ..NewRow::new(handle, user, Salt(random.bytes()))
         }
     }
 
