@@ -42,7 +42,9 @@ pub(crate) async fn start(
     loop {
         let batch = engine.unattended(engine.store.revocations(cursor, Duration::ZERO)).await?;
         engine.clock.adjust(batch.now);
-        batch.revocations.iter().for_each(|revocation| engine.revoked.insert(revocation));
+        for revocation in &batch.revocations {
+            engine.revoked.insert(revocation);
+        }
         cursor = batch.next;
         if !batch.more {
             break;
@@ -78,6 +80,8 @@ async fn follow_feed(engine: Weak<Engine>, mut cursor: Cursor) {
             Err(error) => {
                 let behind = engine.revoked.behind();
                 tracing::warn!(%error, ?behind, "the feed of revocations is interrupted");
+                // Who answers next may be a replica that lacks the last entries, and has counted on past the cursor since.
+                cursor = Cursor::default();
                 sleep(PAUSE_AFTER_FAILURE).await;
             }
         }

@@ -367,9 +367,11 @@ impl Engine {
         Ok(ended.len())
     }
 
-    /// Takes an end from the store's feed: into the set, and to the subscribers.
+    /// Takes an end from the store's feed: into the set, and, if it is news, to the subscribers.
     pub(crate) fn take_end(&self, revocation: &Revocation) {
-        self.revoked.insert(revocation);
+        if !self.revoked.insert(revocation) {
+            return;
+        }
         if let Revocation::Session { handle, user, ended: Ended { at, reason } } = revocation {
             let kind = match *reason {
                 EndReason::Theft { kind, issued_to, reused_by } => {

@@ -48,6 +48,8 @@ pub(crate) struct RevocationSet {
 #[derive(Clone, Copy, Debug)]
 struct Entry {
     replaced: bool,
+    /// Whether it stood in the feed.
+    is_told: bool,
     forget_at: Timestamp,
 }
 
@@ -91,11 +93,16 @@ impl RevocationSet {
         Standing::Live
     }
 
-    /// Takes an end into the set, and wakes who waits for it.
-    pub(crate) fn insert(&self, revocation: &Revocation) {
+    /// Takes an end from the feed into the set, and wakes who waits for it. Returns whether it is news, which it is not where the
+    /// feed is read for the second time.
+    pub(crate) fn insert(&self, revocation: &Revocation) -> bool {
         match revocation {
             Revocation::Session { handle, ended, .. } => {
-                self.insert_session(*handle, ended.reason == EndReason::Replaced, ended.at);
+                let is_news = !self.sessions.pin().get(handle).is_some_and(|entry| entry.is_told);
+                let forget_at = ended.at.after(self.retention);
+                let replaced = ended.reason == EndReason::Replaced;
+                self.take(*handle, Entry { replaced, is_told: true, forget_at });
+                is_news
             }
             Revocation::User { user, made_by } => {
                 let forget_at = made_by.after(self.retention);
@@ -113,13 +120,19 @@ impl RevocationSet {
                     .values()
                     .filter_map(Weak::upgrade)
                     .for_each(|waiting| waiting.notify_waiters());
+                true
             }
         }
     }
 
-    /// Takes the end of one session into the set, and wakes who waits for it.
+    /// Takes the end of a session into the set before the feed tells of it, and wakes who waits for it.
     pub(crate) fn insert_session(&self, handle: SessionHandle, replaced: bool, at: Timestamp) {
-        self.sessions.pin().insert(handle, Entry { replaced, forget_at: at.after(self.retention) });
+        self.take(handle, Entry { replaced, is_told: false, forget_at: at.after(self.retention) });
+    }
+
+    fn take(&self, handle: SessionHandle, entry: Entry) {
+        let newer = |old: &Entry| Entry { is_told: old.is_told || entry.is_told, ..entry };
+        self.sessions.pin().update_or_insert(handle, newer, entry);
         if let Some(waiting) = self.waiting().remove(&handle).and_then(|waiting| waiting.upgrade()) {
             waiting.notify_waiters();
         }
@@ -208,6 +221,16 @@ mod tests {
         let set = RevocationSet::new(HOUR, NOW);
         assert_eq!(set.standing(handle(1), "alice", NOW), Standing::Live);
         assert_eq!(set.standing(handle(1), "alice", NOW.before(Duration::from_millis(1))), Standing::Ended);
+    }
+
+    #[test]
+    fn an_end_is_news_until_the_feed_has_told_it() {
+        let set = RevocationSet::new(HOUR, Timestamp::default());
+        set.insert_session(handle(1), false, NOW);
+        assert!(set.insert(&end(1, EndReason::Logout)), "this node ended it itself, and nobody was told yet");
+        set.insert_session(handle(1), false, NOW);
+        assert!(!set.insert(&end(1, EndReason::Logout)));
+        assert!(set.insert(&end(2, EndReason::Logout)));
     }
 
     #[tokio::test]

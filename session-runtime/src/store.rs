@@ -61,8 +61,9 @@ use crate::{
 /// # The feed
 ///
 /// Ends of sessions are published in the order in which they happened through [`revocations`](Self::revocations), with a
-/// cursor, so that a node that was away misses none. The count behind the cursor survives what the store survives; a node
-/// that is answered with an earlier cursor than its own reads from the beginning.
+/// cursor, so that a node that was away misses none. The count behind the cursor survives what the store survives. A node
+/// that is answered with an earlier cursor than its own reads from the beginning, and so it does after an error: a replica that has
+/// taken over may lack the last entries, and have counted on since.
 ///
 /// Each end is published once, in the step that it happens in: else a crash between the two would lose it. A store whose writers
 /// commit side by side must not let a reader see a later number before an earlier one.

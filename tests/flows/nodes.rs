@@ -136,6 +136,29 @@ async fn a_node_cut_off_from_the_feed_serves_on_and_catches_up() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_replica_that_lacks_the_last_entries_and_counts_on_hides_none_from_a_node_that_was_cut_off() {
+    let (here, there) = two_nodes(|settings| settings).await;
+    let mut events = there.sessions.events();
+    let (mut lost, mut known, mut client) =
+        (here.login("alice").await, here.login("bob").await, here.login("carol").await);
+    let elsewhere = sent_to(&there, &client);
+    lost.post("/leave", &Value::Null).await.assert_ok();
+    known.post("/leave", &Value::Null).await.assert_ok();
+    let is_revoked = |kind: &EventKind| matches!(kind, EventKind::Revoked { .. });
+    for _ in 0..2 {
+        next_event(&mut events, is_revoked).await;
+    }
+    there.store.break_down(Operation::Feed, Fault::Fails);
+    there.until(async || there.store.calls(Operation::Feed) > 4).await;
+    // The cursor stands at 2. The end of `lost` is gone, so this one is the second of the replica's count.
+    there.store.forget_entries(1);
+    client.post("/leave", &Value::Null).await.assert_ok();
+    there.store.mend();
+    there.until(async || elsewhere.clone().get("/me").await.status == 401).await;
+    assert_eq!(&*next_event(&mut events, is_revoked).await.user, "carol", "and bob's is told once");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_node_cut_off_from_the_feed_can_refuse_to_serve() {
     let (here, there) =
         two_nodes(|settings| settings.when_feed_is_behind(BOUND, WhenBehind::FailClosed)).await;

@@ -68,6 +68,8 @@ struct State {
     calls: HashMap<Operation, usize>,
     /// The handle that every new session is given.
     repeated: Option<SessionHandle>,
+    /// By how much the feed counts less than it did.
+    forgotten: u64,
     faults: HashMap<Operation, Fault>,
 }
 
@@ -93,6 +95,11 @@ impl ObservedStore {
     /// Gives every new session this handle, as a broken random generator would.
     pub(crate) fn repeat_handle(&self, handle: SessionHandle) {
         self.state().repeated = Some(handle);
+    }
+
+    /// Forgets that the feed ever had its first `entries`: from now on the later ones have their numbers.
+    pub(crate) fn forget_entries(&self, entries: u64) {
+        self.state().forgotten = entries;
     }
 
     pub(crate) fn mend(&self) {
@@ -218,6 +225,12 @@ impl SessionStore for ObservedStore {
     }
 
     async fn revocations(&self, after: Cursor, wait: Duration) -> Result<Batch, StoreError> {
-        self.pass(Operation::Feed, self.inner.revocations(after, wait)).await
+        let forgotten = self.state().forgotten;
+        let feed = async {
+            let mut batch = self.inner.revocations(Cursor(after.0 + forgotten), wait).await?;
+            batch.next.0 -= forgotten;
+            Ok(batch)
+        };
+        self.pass(Operation::Feed, feed).await
     }
 }
