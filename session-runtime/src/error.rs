@@ -259,8 +259,17 @@ impl IntoResponse for SessionError {
 
 /// A store failed or did not answer in time. It says nothing about any session.
 ///
-/// The cause is kept as [`source`](StdError::source). Whoever makes one sees to it that no secret is in its text: it is
-/// logged.
+/// It reads as its [`cause`](Self::cause) does, and [`source`](StdError::source) is what has caused that. Whoever makes one sees to it
+/// that its text tells all there is to know and no secret: it is logged.
+///
+/// ```
+/// use std::io;
+/// use session_runtime::StoreError;
+///
+/// let error = StoreError::new(io::Error::other("the disk is gone"));
+/// assert_eq!(error.to_string(), "session store failed: the disk is gone");
+/// assert!(error.cause().is::<io::Error>());
+/// ```
 #[derive(Clone)]
 pub struct StoreError(Arc<dyn StdError + Send + Sync>);
 
@@ -268,6 +277,11 @@ impl StoreError {
     /// A failure with its cause.
     pub fn new(cause: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
         Self(Arc::from(cause.into()))
+    }
+
+    /// What [`new`](Self::new) was given, such as a store's own error, to be downcast.
+    pub fn cause(&self) -> &(dyn StdError + Send + Sync + 'static) {
+        &*self.0
     }
 }
 
@@ -285,7 +299,7 @@ impl fmt::Display for StoreError {
 
 impl StdError for StoreError {
     fn source(&self) -> Option<&(dyn StdError + 'static)> {
-        Some(&*self.0)
+        self.0.source()
     }
 }
 

@@ -325,7 +325,6 @@ impl fmt::Debug for PostgresStoreBuilder {
 #[error("can't use the database at {place}: {cause}")]
 struct Unopened {
     place: String,
-    #[source]
     cause: BoxError,
 }
 

@@ -399,7 +399,6 @@ fn is_encrypted(info: &ConnectionInfo) -> bool {
 #[error("URL number {number} of the Redis servers can't be used: {cause}")]
 struct UnreadableUrl {
     number: usize,
-    #[source]
     cause: RedisError,
 }
 

@@ -265,7 +265,6 @@ impl Durability {
 #[error("can't open the database {}: {cause}", path.display())]
 struct Unopened {
     path: PathBuf,
-    #[source]
     cause: BoxError,
 }
 

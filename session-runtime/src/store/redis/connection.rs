@@ -219,7 +219,6 @@ fn is_unknown_script(error: &RedisError) -> bool {
 #[error("Redis at {servers}: {cause}")]
 struct Failed {
     servers: Arc<str>,
-    #[source]
     cause: RedisError,
 }
 
