@@ -6,6 +6,7 @@ mod errands;
 mod feed;
 mod keys;
 mod scripts;
+mod server;
 mod steps;
 mod values;
 
@@ -60,7 +61,8 @@ use crate::{error::StoreError, handle::SessionHandle};
 ///   remedy for that; `min-replicas-to-write` bounds the time. Where a revocation must never be lost, use a store that
 ///   replicates synchronously, or access tokens and idle lifetimes that are short.
 /// - The user that the URL names needs `+@read +@write +@scripting +@connection +time`, for a cluster also `+cluster|slots`, on
-///   the keys of the [prefix](RedisStoreBuilder::key_prefix), which are the only ones that are touched.
+///   the keys of the [prefix](RedisStoreBuilder::key_prefix), which are the only ones that are touched. With `+info` too, opening
+///   the store refuses a server that is too old, and warns in the log of one that evicts.
 ///
 /// # How it works
 ///
@@ -268,7 +270,8 @@ impl RedisStoreBuilder {
         let listening = Timeouts { response: self.timeouts.response + feed::WAIT, ..self.timeouts };
         let listener = self.link(listening)?;
         let sessions = Arc::new(Sessions { link: self.link(self.timeouts)?, keys });
-        // Shows whether the servers can be reached, and know what is needed.
+        server::check(&sessions.link).await?;
+        // Shows whether the servers can be reached, and let the scripts run.
         sessions.revocations(Cursor::default()).await?;
 
         let news = watch::Sender::new(());

@@ -63,6 +63,11 @@ impl Link {
         Self { dialer, timeouts, servers, open: Mutex::default(), dialing: sync::Mutex::default() }
     }
 
+    /// Their addresses, as they were given, without passwords.
+    pub(super) fn servers(&self) -> &str {
+        &self.servers
+    }
+
     /// Runs a script, and teaches it to a server that does not know it: one that was started anew, or took over.
     pub(super) async fn call(&self, call: Call) -> Result<Vec<Value>, StoreError> {
         let answer = match self.run(&call.by_name()).await {
