@@ -283,6 +283,8 @@ impl SessionsBuilder {
     }
 
     /// The longest that a message of an honest client is under way. Default: 10 seconds. See [`Grace`].
+    ///
+    /// It is under way until the store has carried it out: keep it well above the [`store_timeout`](Self::store_timeout).
     pub fn grace(mut self, grace: Duration) -> Self {
         self.grace = Grace::new(grace);
         self

@@ -291,11 +291,11 @@ impl RedisStoreBuilder {
             let _ = aws_lc_rs::default_provider().install_default();
         }
         let dialer = match &self.servers {
-            Servers::One => self.one(infos).map(|client| Dialer::Server(Box::new(client))),
+            Servers::One => self.one(infos, timeouts).map(|client| Dialer::Server(Box::new(client))),
             Servers::Cluster => self.cluster(infos, timeouts).map(|client| Dialer::Cluster(Box::new(client))),
-            Servers::Sentinel { service } => {
-                self.sentinel(&infos, service).map(|client| Dialer::Sentinel(Box::new(Mutex::new(client))))
-            }
+            Servers::Sentinel { service } => self
+                .sentinel(&infos, service, timeouts)
+                .map(|client| Dialer::Sentinel(Box::new(Mutex::new(client)))),
         };
         Ok(Link::new(dialer.map_err(StoreError::new)?, timeouts, servers.join(", ").into()))
     }
@@ -332,8 +332,8 @@ impl RedisStoreBuilder {
         Some(TlsCertificates { client_tls: None, root_cert })
     }
 
-    fn one(&self, infos: Vec<ConnectionInfo>) -> Result<Client, RedisError> {
-        let info = infos.into_iter().next();
+    fn one(&self, infos: Vec<ConnectionInfo>, timeouts: Timeouts) -> Result<Client, RedisError> {
+        let info = infos.into_iter().next().map(|info| info.set_tcp_settings(timeouts.of_tcp()));
         match (info, self.certificates()) {
             (Some(info), Some(certificates)) => Client::build_with_tls(info, certificates),
             (Some(info), None) => Client::open(info),
@@ -345,6 +345,7 @@ impl RedisStoreBuilder {
         let mut builder = ClusterClient::builder(infos)
             .connection_timeout(timeouts.connect)
             .response_timeout(timeouts.response)
+            .tcp_settings(timeouts.of_tcp())
             .min_retry_wait(20)
             .max_retry_wait(200);
         if let Some(certificates) = self.certificates() {
@@ -353,9 +354,16 @@ impl RedisStoreBuilder {
         builder.build()
     }
 
-    fn sentinel(&self, infos: &[ConnectionInfo], service: &str) -> Result<SentinelClient, RedisError> {
+    fn sentinel(
+        &self,
+        infos: &[ConnectionInfo],
+        service: &str,
+        timeouts: Timeouts,
+    ) -> Result<SentinelClient, RedisError> {
         let addresses = infos.iter().map(|info| info.addr().clone());
-        let mut builder = SentinelClientBuilder::new(addresses, service, SentinelServerType::Master)?;
+        let mut builder = SentinelClientBuilder::new(addresses, service, SentinelServerType::Master)?
+            .set_client_to_redis_tcp_settings(timeouts.of_tcp())
+            .set_client_to_sentinel_tcp_settings(timeouts.of_tcp());
         for info in infos.iter().take(1) {
             if let Some(user) = info.redis_settings().username() {
                 builder = builder.set_client_to_sentinel_username(user);

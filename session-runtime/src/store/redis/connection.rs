@@ -9,7 +9,7 @@ use std::{
 use redis::{
     AsyncConnectionConfig, Client, Cmd, ErrorKind, RedisError, ServerErrorKind, Value,
     aio::MultiplexedConnection, cluster::ClusterClient, cluster_async::ClusterConnection,
-    sentinel::SentinelClient,
+    io::tcp::TcpSettings, sentinel::SentinelClient,
 };
 use tokio::{
     sync,
@@ -189,6 +189,15 @@ impl Timeouts {
             .set_connection_timeout(Some(self.connect))
             .set_response_timeout(Some(self.response))
             .set_pipeline_buffer_size(Self::QUEUE)
+    }
+
+    /// A request leaves at once, whatever is under way. What the network has held back for longer than anybody waits for the answer
+    /// does not arrive after all, where the system can see to it.
+    pub(super) fn of_tcp(self) -> TcpSettings {
+        let settings = TcpSettings::default().set_nodelay(true);
+        #[cfg(any(target_os = "android", target_os = "fuchsia", target_os = "linux"))]
+        let settings = settings.set_user_timeout(self.response);
+        settings
     }
 }
 
