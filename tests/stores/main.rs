@@ -2,6 +2,8 @@
 
 mod application;
 mod crash;
+mod damage;
+mod logs;
 mod postgres;
 mod redis;
 mod sqlite;
