@@ -4,6 +4,7 @@ mod application;
 mod crash;
 mod damage;
 mod logs;
+mod neighbours;
 mod postgres;
 mod redis;
 mod sqlite;
