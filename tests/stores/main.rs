@@ -6,6 +6,7 @@ mod damage;
 mod logs;
 mod neighbours;
 mod postgres;
+mod presentations;
 mod redis;
 mod sqlite;
 
