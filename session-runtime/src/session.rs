@@ -220,7 +220,7 @@ impl Session {
         Ok(())
     }
 
-    /// Waits until the session has ended: revoked, on whatever node, or expired without a refresh.
+    /// Waits until the session has ended: revoked, on whatever node, replaced by a newer login, or expired without a refresh.
     ///
     /// For WebSocket and SSE handlers, which outlive the access token that they began with. The access token's own expiry
     /// does not end the wait; the client refreshes beside it, and the wait moves with the session. What the handler knows of

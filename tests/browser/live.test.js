@@ -75,6 +75,14 @@ liveScenario("a logout everywhere ends what other devices have open", ROOMY, asy
     assert.deepEqual([...page.problems, ...elsewhere.problems], []);
 });
 
+liveScenario("a server that is interrupted says so to whoever is connected, and stops", ROOMY, async ({ site, device }) => {
+    const page = await openLoggedIn(await device());
+    await site.end("SIGINT");
+    for (const id of ["socket", "events"]) await page.locator(`#${id}`, { hasText: "closed: server stops" }).waitFor();
+    assert.equal(site.server.exitCode, 0);
+    assert.deepEqual(page.problems, []);
+});
+
 liveScenario("a page of another origin opens no socket in the visitor's name", ROOMY, async ({ site, device }) => {
     const visitor = await device();
     const page = await openLoggedIn(visitor);

@@ -89,12 +89,19 @@ export class Site {
         await writeFile(path.join(folder, "server.log"), Buffer.concat(this.log));
     }
 
+    /** Ends the server by a signal, if it still runs. */
+    async end(signal) {
+        running.delete(this.server);
+        if (this.server.exitCode !== null || this.server.signalCode !== null) return;
+        const ended = once(this.server, "exit");
+        this.server.kill(signal);
+        await ended;
+    }
+
     async stop() {
         await this.proxy.stop();
         this.pages.stop();
-        running.delete(this.server);
-        this.server.kill();
-        await once(this.server, "exit");
+        await this.end("SIGTERM");
     }
 }
 
