@@ -1,5 +1,6 @@
-//! Tables of another crate, for tests to include, and servers for tests to talk to.
+//! Tables of another crate, for tests to include, servers for tests to talk to, and a search for what must not show.
 
+pub mod hidden;
 pub mod servers;
 
 use axum::{

@@ -20,7 +20,6 @@ mod journal;
 mod lab;
 mod options;
 mod page;
-mod store;
 
 use std::net::SocketAddr;
 

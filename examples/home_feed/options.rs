@@ -4,9 +4,10 @@ use std::{net::SocketAddr, time::Duration};
 
 use anyhow::ensure;
 use clap::{Parser, ValueEnum};
+use examples::Place;
 use session_runtime::{BeyondLimit, CsrfMode, SessionsBuilder, Transport};
 
-use crate::{handlers::Pace, store::Place};
+use crate::handlers::Pace;
 
 /// A server with protected routes, and the sessions behind them.
 ///

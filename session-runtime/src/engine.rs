@@ -402,10 +402,7 @@ impl Engine {
             Ok(result) => result,
             Err(_) => Err(StoreError::new(format!("no answer within {:?}", self.config.store_timeout))),
         };
-        result.map_err(|error| {
-            tracing::error!(%error, "the session store is unavailable");
-            SessionError::StoreUnavailable(error)
-        })
+        result.map_err(unavailable)
     }
 }
 
@@ -455,14 +452,21 @@ fn own(row: Row, handle: SessionHandle) -> Result<Row, SessionError> {
 }
 
 pub(crate) fn foreign_row() -> SessionError {
-    StoreError::new("the store answered with another session's row").into()
+    unavailable(StoreError::new("the store answered with another session's row"))
+}
+
+/// Tells the log what the client is not told.
+fn unavailable(error: StoreError) -> SessionError {
+    tracing::error!(%error, "the session store is unavailable");
+    SessionError::StoreUnavailable(error)
 }
 
 pub(crate) fn read_claims(row: &Row) -> Result<ClaimSet, SessionError> {
     let Some(text) = row.claims.as_deref() else { return Ok(ClaimSet::default()) };
-    let unreadable =
-        |error| StoreError::new(format!("the claims of session {} are unreadable: {error}", row.handle));
-    Ok(serde_json::from_str(text).map(ClaimSet::from_map).map_err(unreadable)?)
+    let unreadable = |error| {
+        unavailable(StoreError::new(format!("the claims of session {} are unreadable: {error}", row.handle)))
+    };
+    serde_json::from_str(text).map(ClaimSet::from_map).map_err(unreadable)
 }
 
 pub(crate) fn write_claims(claims: &ClaimSet) -> Option<Box<str>> {

@@ -220,10 +220,39 @@ impl Session {
         Ok(())
     }
 
-    /// Waits until the session has ended: revoked, on whatever node, or expired without a refresh.
+    /// Waits until the session has ended: revoked, on whatever node, replaced by a newer login, or expired without a refresh.
     ///
     /// For WebSocket and SSE handlers, which outlive the access token that they began with. The access token's own expiry
-    /// does not end the wait; the client refreshes beside it.
+    /// does not end the wait; the client refreshes beside it, and the wait moves with the session. What the handler knows of
+    /// the session stays that of its beginning: a claim that changes does not show in [`claim`](Self::claim).
+    ///
+    /// Waiting costs no store I/O but a look once in the lifetime of an access token, so that the session's end is found even
+    /// by a node that was cut off from the feed for so long that it can't catch up. While the store does not answer, the wait
+    /// goes on.
+    ///
+    /// The opening of a WebSocket is guarded like any request, and counts as unsafe though it is a `GET`: with a session that
+    /// came by cookie, another site's page can't open one (see [`CsrfMode`](crate::CsrfMode)).
+    ///
+    /// ```
+    /// # use axum::{extract::{WebSocketUpgrade, ws::{CloseFrame, Message, WebSocket}}, response::Response};
+    /// # use session_runtime::{Session, protected};
+    /// # async fn talk(socket: &mut WebSocket) {}
+    /// #[protected(GET "/ws")]
+    /// async fn ws(session: Session, upgrade: WebSocketUpgrade) -> Response {
+    ///     let ended = session.ended();
+    ///     upgrade.on_upgrade(async move |mut socket| {
+    ///         tokio::select! {
+    ///             () = talk(&mut socket) => return,
+    ///             () = ended => {}
+    ///         }
+    ///         let frame = CloseFrame { code: 4401, reason: "session ended".into() };
+    ///         let _ = socket.send(Message::Close(Some(frame))).await;
+    ///     })
+    /// }
+    /// ```
+    ///
+    /// Hazard: a server that stops gracefully waits for its streams, and cuts its sockets off: end both by a signal of your own,
+    /// beside this one. The example `live` does.
     pub fn ended(&self) -> impl Future<Output = ()> + Send + 'static + use<> {
         let session = self.clone();
         async move {
@@ -239,7 +268,10 @@ impl Session {
                 tokio::select! {
                     () = revoked => {}
                     () = engine.clock.sleep_until(look_at) => match engine.live_row(session.handle()).await {
-                        Ok(Some(row)) => look_at = row.expires_at(),
+                        Ok(Some(row)) => {
+                            let again = engine.clock.now().after(engine.revoked.retention());
+                            look_at = row.expires_at().min(again);
+                        }
                         Ok(None) => return,
                         Err(_) => sleep(Duration::from_secs(1)).await,
                     },

@@ -25,4 +25,8 @@ fi
 cargo build --quiet -p examples --bins
 
 [ $# -gt 0 ] || set -- ./*.test.js
+# What browsers and their driver leave behind them goes with the folder, however they end.
+scratch=$(mktemp -d)
+trap 'rm -rf "$scratch"' EXIT
+export TMPDIR=$scratch
 node --test --test-concurrency=2 --test-reporter=spec "$@"

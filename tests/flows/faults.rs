@@ -217,7 +217,7 @@ async fn claims_of_any_size_are_refused_at_once_or_carried_for_ever() {
 #[tokio::test(start_paused = true)]
 async fn what_is_put_together_wrongly_is_told_in_the_log() {
     let world = World::new().await;
-    let log = crate::secrets::Log::of_this_thread();
+    let log = tests::hidden::Log::of_this_thread();
     let huge = "x".repeat(4000);
     world.browser().post("/login", &json!({ "user": "alice", "roles": [huge] })).await;
     assert!(log.text().contains("fit in a cookie"), "{}", log.text());

@@ -7,11 +7,11 @@ use axum::{
 };
 use serde_json::Value;
 use session_runtime::{RouteKind, Sessions};
+use tests::hidden::Log;
 
 use crate::{
     app::{PREFIXED_ROUTES, ROUTES, SDK_ROUTES, by_hand, me},
     client::REFRESH_COOKIE,
-    secrets::Log,
     world::World,
 };
 

@@ -1,5 +1,7 @@
 //! Bad input: whatever stands in the place of a token is refused with 401, and with nothing else.
 
+use std::{io::ErrorKind, net::TcpListener};
+
 use axum::{
     body::Body,
     http::{
@@ -208,6 +210,26 @@ async fn no_header_of_a_token_makes_an_unsigned_payload_count() {
         let text = format!("{}.{payload}.{signature}", encode(&forged));
         assert_refused(&as_access_token(&world, text.as_bytes()).await, member);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_that_names_a_key_elsewhere_makes_no_connection() {
+    let elsewhere = TcpListener::bind("127.0.0.1:0").unwrap();
+    elsewhere.set_nonblocking(true).unwrap();
+    let url = format!("http://{}/keys", elsewhere.local_addr().unwrap());
+    let world = World::new().await;
+    let token = world.login("alice").await.access_token();
+    let (header, rest) = token.split_once('.').unwrap();
+    let own: serde_json::Value =
+        serde_json::from_slice(&BASE64_URL_SAFE_NO_PAD.decode(header).unwrap()).unwrap();
+    for member in ["jku", "x5u", "kid", "iss"] {
+        let mut forged = own.clone();
+        forged[member] = json!(url);
+        let text = format!("{}.{rest}", BASE64_URL_SAFE_NO_PAD.encode(forged.to_string()));
+        assert_refused(&as_access_token(&world, text.as_bytes()).await, member);
+    }
+    world.settle().await;
+    assert_eq!(elsewhere.accept().unwrap_err().kind(), ErrorKind::WouldBlock);
 }
 
 #[tokio::test(start_paused = true)]

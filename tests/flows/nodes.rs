@@ -66,6 +66,24 @@ async fn who_waits_on_another_node_is_told_of_the_end() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_waits_on_a_node_that_hears_nothing_finds_the_end_out() {
+    let (here, there) = two_nodes(|settings| settings).await;
+    let mut client = here.login("alice").await;
+    let ended = tokio::spawn(there.sessions.verify(&client.access_token()).unwrap().ended());
+    there.settle().await;
+    here.advance(ACCESS);
+    client.refresh().await.assert_ok();
+    there.store.break_down(Operation::Feed, Fault::Fails);
+    let before = there.store.calls(Operation::Feed);
+    there.until(async || there.store.calls(Operation::Feed) > before).await;
+    here.sessions.revoke(client.handle()).await.unwrap();
+    there.settle().await;
+    assert!(!ended.is_finished(), "it was not told");
+    here.advance(2 * ACCESS);
+    there.until(async || ended.is_finished()).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_node_that_starts_later_knows_what_ended_before() {
     let (here, _) = two_nodes(|settings| settings).await;
     let mut client = here.login("alice").await;

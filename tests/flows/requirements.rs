@@ -23,10 +23,10 @@ use session_runtime::{
     SessionError, Sessions, SessionsBuilder, all, any, login_endpoint, logout_endpoint, not, protected,
     refresh_endpoint, requirement, routes,
 };
+use tests::hidden::Log;
 
 use crate::{
     client::{ACCESS_COOKIE, Answer, Client},
-    secrets::Log,
     store::{Fault, Operation},
     world::{ACCESS, G, MS, World},
 };

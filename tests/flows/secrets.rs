@@ -1,17 +1,10 @@
 //! No secret shows: all flows at `TRACE`, and then a search for every piece of every token and key.
 
-use std::{
-    collections::BTreeSet,
-    io,
-    sync::{Arc, Mutex},
-};
-
 use axum::http::Method;
 use base64::prelude::{BASE64_STANDARD, BASE64_URL_SAFE_NO_PAD, Engine as _};
 use serde_json::{Value, json};
 use session_runtime::{CsrfMode, KeyRing, NewSession, SessionError, Sessions};
-use tracing::{Level, subscriber::DefaultGuard};
-use tracing_subscriber::fmt::{MakeWriter, format::FmtSpan};
+use tests::hidden::{Log, Secrets};
 
 use crate::{
     app::Role,
@@ -21,113 +14,22 @@ use crate::{
     world::{ACCESS, G, KEYS, MS, World},
 };
 
-/// As long a piece of a secret must not show.
-const WINDOW: usize = 12;
-
-/// What is logged on this thread while it lives.
-pub(crate) struct Log {
-    lines: Lines,
-    _guard: DefaultGuard,
+fn add_client(secrets: &mut Secrets, client: &Client) {
+    secrets.add_tokens(&client.access_token(), &client.refresh_token());
+    let anti_csrf = client.request(Method::GET, "/").headers().get("anti-csrf").cloned();
+    secrets.texts.extend(anti_csrf.map(|token| token.to_str().unwrap().to_owned()));
 }
 
-impl Log {
-    pub(crate) fn of_this_thread() -> Self {
-        let lines = Lines::default();
-        let subscriber = tracing_subscriber::fmt()
-            .with_max_level(Level::TRACE)
-            .with_span_events(FmtSpan::FULL)
-            .with_ansi(false)
-            .with_writer(lines.clone())
-            .finish();
-        Self { lines, _guard: tracing::subscriber::set_default(subscriber) }
-    }
-
-    pub(crate) fn text(&self) -> String {
-        String::from_utf8_lossy(&self.lines.0.lock().unwrap()).into_owned()
-    }
-}
-
-#[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
-
-impl io::Write for Lines {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl<'a> MakeWriter<'a> for Lines {
-    type Writer = Self;
-
-    fn make_writer(&'a self) -> Self {
-        self.clone()
-    }
-}
-
-/// Everything that must not show.
-#[derive(Default)]
-struct Secrets {
-    /// Texts that cross the network.
-    texts: BTreeSet<String>,
-    /// The bytes of keys, salts, MACs and signatures.
-    bytes: BTreeSet<Vec<u8>>,
-}
-
-impl Secrets {
-    fn add_client(&mut self, client: &Client) {
-        let access = client.access_token();
-        let signature = access.rsplit('.').next().unwrap();
-        self.bytes.insert(BASE64_URL_SAFE_NO_PAD.decode(signature).unwrap());
-        let refresh = client.refresh_token();
-        // Before the MACs stand the handle and the generation, which may show.
-        self.bytes.insert(BASE64_URL_SAFE_NO_PAD.decode(&refresh).unwrap()[29..].to_vec());
-        let anti_csrf = client.request(Method::GET, "/").headers().get("anti-csrf").cloned();
-        self.texts.extend(anti_csrf.map(|token| token.to_str().unwrap().to_owned()));
-        self.texts.extend([access, refresh]);
-    }
-
-    async fn add_salt(&mut self, world: &World, client: &Client) {
-        let row = world.store.row(client.handle()).await.unwrap();
-        self.bytes.insert(row.salt.0.to_vec());
-    }
-
-    /// The first piece of a secret that stands in `text`, in whatever encoding.
-    fn first_in(&self, text: &str) -> Option<String> {
-        let spellings = self.bytes.iter().flat_map(|secret| secret.windows(WINDOW)).flat_map(spellings_of);
-        let windows = |secret: &String| {
-            let secret = secret.clone();
-            (0..=secret.len() - WINDOW).map(move |at| secret[at..at + WINDOW].to_owned())
-        };
-        self.texts.iter().flat_map(windows).chain(spellings).find(|piece| text.contains(piece.as_str()))
-    }
-}
-
-/// A piece of a secret in base64, in hexadecimal, as Rust prints bytes, and as it is.
-fn spellings_of(piece: &[u8]) -> Vec<String> {
-    let hex: String = piece.iter().map(|byte| format!("{byte:02x}")).collect();
-    let decimal: Vec<_> = piece.iter().map(u8::to_string).collect();
-    let mut spellings = vec![
-        BASE64_STANDARD.encode(piece),
-        BASE64_URL_SAFE_NO_PAD.encode(piece),
-        hex.to_uppercase(),
-        hex,
-        decimal.join(", "),
-        decimal.join(","),
-    ];
-    spellings.extend(str::from_utf8(piece).ok().map(str::to_owned));
-    spellings
+async fn add_salt(secrets: &mut Secrets, world: &World, client: &Client) {
+    let row = world.store.row(client.handle()).await.unwrap();
+    secrets.bytes.insert(row.salt.0.to_vec());
 }
 
 /// Everything that can happen to a session.
 async fn all_flows(world: &World, secrets: &mut Secrets) {
     let mut client = world.login("alice").await;
-    secrets.add_client(&client);
-    secrets.add_salt(world, &client).await;
+    add_client(secrets, &client);
+    add_salt(secrets, world, &client).await;
     let mut lost = client.clone();
     client.post("/role", &json!(["admin"])).await;
     for path in ["/me", "/note", "/admin", "/recent", "/checked", "/maybe", "/own-refusal", "/nowhere"] {
@@ -136,13 +38,13 @@ async fn all_flows(world: &World, secrets: &mut Secrets) {
     world.advance(ACCESS);
     client.get("/me").await;
     client.refresh().await;
-    secrets.add_client(&client);
+    add_client(secrets, &client);
     for wait in [G, G + MS, 2 * G] {
         world.advance(wait);
         lost.clone().refresh().await;
     }
     lost.refresh().await;
-    secrets.add_client(&lost);
+    add_client(secrets, &lost);
     for operation in Operation::ALL {
         for fault in [Fault::Fails, Fault::Hangs] {
             world.store.break_down(operation, fault);
@@ -163,9 +65,9 @@ async fn all_flows(world: &World, secrets: &mut Secrets) {
     lost.logout().await;
 
     let (mut victim, mut thief) = victim_and_thief(world, "mallory").await;
-    secrets.add_client(&victim);
-    secrets.add_client(&thief);
-    secrets.add_salt(world, &victim).await;
+    add_client(secrets, &victim);
+    add_client(secrets, &thief);
+    add_salt(secrets, world, &victim).await;
     thief.refresh().await;
     victim.get("/me").await;
     world.settle().await;
@@ -191,8 +93,8 @@ async fn no_public_type_or_error_shows_a_piece_of_a_token_or_key() {
     let world = World::with(|settings| settings.keys(KEYS)).await;
     let client = world.login("alice").await;
     let mut secrets = Secrets::default();
-    secrets.add_client(&client);
-    secrets.add_salt(&world, &client).await;
+    add_client(&mut secrets, &client);
+    add_salt(&mut secrets, &world, &client).await;
     secrets.texts.insert(KEYS.to_owned());
     secrets.bytes.insert(BASE64_STANDARD.decode(KEYS).unwrap());
 

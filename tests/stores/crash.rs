@@ -8,7 +8,7 @@ use std::{
 };
 
 use session_runtime::{
-    NewSession, SessionHandle, SessionStore as _, Sessions,
+    NewSession, SessionError, SessionHandle, SessionStore as _, Sessions,
     store::{Cursor, Revocation, SqliteStore},
 };
 use tempfile::TempDir;
@@ -37,7 +37,11 @@ async fn what_a_killed_process_was_answered_is_in_the_file() {
 
         let store = SqliteStore::open(path).await.expect("the file is whole");
         let told = store.revocations(Cursor::default(), Duration::ZERO).await.expect("the feed is whole");
-        for (handle, generation) in answers {
+        let is_over =
+            |it: SessionHandle| answers.iter().any(|(handle, last, _)| (*handle, *last) == (it, ENDED));
+        let spent = answers.iter().filter(|(handle, ..)| is_over(*handle));
+        let spent: Vec<_> = spent.filter_map(|(.., token)| token.clone()).collect();
+        for (handle, generation, _) in answers {
             let row = store.read(handle).await.expect("the row is whole").expect("it was made");
             assert!(row.chain.generation >= generation, "{row:?} was answered as generation {generation}");
             let is_told = told
@@ -47,7 +51,23 @@ async fn what_a_killed_process_was_answered_is_in_the_file() {
             assert_eq!(row.ended.is_some(), is_told, "{row:?}");
             assert!(generation != ENDED || row.ended.is_some(), "{row:?} was answered as ended");
         }
+        no_spent_token_comes_back(store, &spent).await;
     }
+}
+
+/// Presents every token that was given out for a session that ended.
+async fn no_spent_token_comes_back(store: SqliteStore, spent: &[String]) {
+    assert!(!spent.is_empty());
+    let sessions = serve(store).await;
+    for token in spent {
+        let refused = sessions.refresh(token).await.expect_err("its session ended");
+        assert!(matches!(refused, SessionError::Unauthorised), "{refused}");
+    }
+}
+
+async fn serve(store: SqliteStore) -> Sessions {
+    let builder = Sessions::builder(store).keys(KEYS).grace(Duration::ZERO).routes(&ROUTES);
+    builder.build().await.expect("the settings work")
 }
 
 /// What the process prints for a session that it has ended.
@@ -59,21 +79,20 @@ const ENDED: u32 = 0;
 async fn victim() {
     let Some(path) = env::var_os(FILE) else { return };
     let store = SqliteStore::open(path).await.expect("a database file");
-    let builder = Sessions::builder(store).keys(KEYS).grace(Duration::ZERO).routes(&ROUTES);
-    let sessions = builder.build().await.expect("the settings work");
+    let sessions = serve(store).await;
     loop {
         let mut tokens = sessions.create(&NewSession::new("alice")).await.expect("the store answers");
         let handle = tokens.handle();
-        println!("answer {handle} 1");
+        println!("answer {handle} 1 {}", tokens.refresh().expect("it was made").expose());
         for generation in 2..5 {
             // In strict mode, a token is rotated from the next millisecond on.
             sleep(Duration::from_millis(2)).await;
             let token = tokens.refresh().expect("it was rotated").expose().to_owned();
             tokens = sessions.refresh(&token).await.expect("the store answers");
-            println!("answer {handle} {generation}");
+            println!("answer {handle} {generation} {}", tokens.refresh().expect("it was rotated").expose());
         }
         sessions.revoke(handle).await.expect("the store answers");
-        println!("answer {handle} {ENDED}");
+        println!("answer {handle} {ENDED} ");
     }
 }
 
@@ -87,8 +106,10 @@ fn start(path: &std::path::Path) -> Child {
         .expect("this test can be started again")
 }
 
-/// A whole line of an answer; the last one may be cut.
-fn answer(line: String) -> Option<(SessionHandle, u32)> {
+/// A whole line of an answer, with the token that it gave; the last one may be cut.
+fn answer(line: String) -> Option<(SessionHandle, u32, Option<String>)> {
     let mut words = line.split("answer ").nth(1)?.split(' ');
-    Some((words.next()?.parse().ok()?, words.next()?.parse().ok()?))
+    let (handle, generation) = (words.next()?.parse().ok()?, words.next()?.parse().ok()?);
+    let token = words.next()?;
+    Some((handle, generation, (!token.is_empty()).then(|| token.to_owned())))
 }

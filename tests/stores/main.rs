@@ -2,7 +2,11 @@
 
 mod application;
 mod crash;
+mod damage;
+mod logs;
+mod neighbours;
 mod postgres;
+mod presentations;
 mod redis;
 mod sqlite;
 

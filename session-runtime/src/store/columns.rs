@@ -2,7 +2,7 @@
 //!
 //! Times and durations are whole milliseconds in a signed integer of 64 bits; its largest value stands for "never".
 
-use std::{borrow::Cow, error::Error as StdError, sync::Arc};
+use std::{borrow::Cow, error::Error as StdError, fmt, sync::Arc};
 
 use super::{EndReason, Ended, Fingerprint, Origin, Revocation, Row, Salt};
 use crate::{
@@ -174,9 +174,14 @@ pub(crate) fn decode_revocation(record: &impl Record, first: usize) -> Result<Re
 /// The row in the columns of [`Column::ALL`], which the record begins with.
 pub(crate) fn decode_row(record: &impl Record) -> Result<Row, Undecodable> {
     let fields = Fields { record, names: Column::NAMES, first: 0 };
+    let handle = SessionHandle::from_bytes(fields.bytes(Column::Handle as usize)?);
+    decode_session(handle, &fields).map_err(|wrong| Undecodable { session: Some(handle), ..wrong })
+}
+
+fn decode_session(handle: SessionHandle, fields: &Fields<'_, impl Record>) -> Result<Row, Undecodable> {
     let at = |column: Column| column as usize;
     Ok(Row {
-        handle: SessionHandle::from_bytes(fields.bytes(at(Column::Handle))?),
+        handle,
         user: fields.text(at(Column::User))?.into(),
         tenant: fields.optional_text(at(Column::Tenant))?.map(Arc::from),
         created_at: fields.time(at(Column::CreatedAt))?,
@@ -184,16 +189,16 @@ pub(crate) fn decode_row(record: &impl Record) -> Result<Row, Undecodable> {
         idle_expires_at: fields.time(at(Column::IdleExpiresAt))?,
         absolute_expires_at: fields.time(at(Column::AbsoluteExpiresAt))?,
         idle_lifetime_ms: fields.time(at(Column::IdleLifetime))?.as_millis(),
-        chain: decode_chain(&fields)?,
+        chain: decode_chain(fields)?,
         salt: Salt(fields.bytes(at(Column::Salt))?),
         fingerprint: Fingerprint(fields.bytes(at(Column::Fingerprint))?),
         version: fields.number(at(Column::Version))?,
         persistent: fields.number(at(Column::Persistent))? != 0,
-        origin: decode_origin(&fields)?,
+        origin: decode_origin(fields)?,
         replaces: fields.optional_bytes(at(Column::Replaces))?.map(SessionHandle::from_bytes).map(Box::new),
         claims: fields.optional_text(at(Column::Claims))?.map(String::into_boxed_str),
         data: fields.optional_text(at(Column::Data))?.map(String::into_boxed_str),
-        ended: decode_end(&fields)?.map(Box::new),
+        ended: decode_end(fields)?.map(Box::new),
     })
 }
 
@@ -273,12 +278,24 @@ fn fingerprints(reason: &EndReason) -> (Option<&[u8; 16]>, Option<&[u8; 16]>) {
 }
 
 /// What is kept in one column.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub(crate) enum Value<'a> {
     Null,
     Integer(i64),
     Text(Cow<'a, str>),
     Bytes(&'a [u8]),
+}
+
+/// Shows no content: clients of databases log the parameters of statements, salts and claims among them.
+impl fmt::Debug for Value<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Null => f.write_str("NULL"),
+            Self::Integer(number) => number.fmt(f),
+            Self::Text(text) => write!(f, "text of {} bytes", text.len()),
+            Self::Bytes(bytes) => write!(f, "{} bytes", bytes.len()),
+        }
+    }
 }
 
 impl From<Timestamp> for Value<'_> {
@@ -341,9 +358,10 @@ pub(crate) type BoxError = Box<dyn StdError + Send + Sync>;
 
 /// What is kept is not what this library writes.
 #[derive(Debug, thiserror::Error)]
-#[error("column `{column}` holds what no session has")]
+#[error("column `{column}`{} holds what no session has", session.map(|it| format!(" of session {it}")).unwrap_or_default())]
 pub(crate) struct Undecodable {
     column: &'static str,
+    session: Option<SessionHandle>,
     source: Option<BoxError>,
 }
 
@@ -356,12 +374,12 @@ struct Fields<'a, R> {
 
 impl<R: Record> Fields<'_, R> {
     fn wrong(&self, at: usize) -> Undecodable {
-        Undecodable { column: self.names[at], source: None }
+        Undecodable { column: self.names[at], session: None, source: None }
     }
 
     fn unreadable(&self, at: usize) -> impl FnOnce(BoxError) -> Undecodable {
         let column = self.names[at];
-        move |source| Undecodable { column, source: Some(source) }
+        move |source| Undecodable { column, session: None, source: Some(source) }
     }
 
     fn optional_integer(&self, at: usize) -> Result<Option<i64>, Undecodable> {
@@ -541,6 +559,7 @@ mod tests {
         for (column, value) in wrong {
             let error = decode_row(&Kept::row(ended).with(column, value)).unwrap_err();
             assert_eq!(error.column, column.name());
+            assert_eq!(error.session, (column != Column::Handle).then_some(ended.handle));
         }
     }
 }

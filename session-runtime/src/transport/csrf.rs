@@ -101,13 +101,12 @@ pub(crate) enum Verdict {
 /// Reads only what a browser doesn't let pages forge, and never a forwarded header. `uri` counts for its
 /// authority, which HTTP/2 has in the place of `Host`.
 pub(crate) fn check(config: &CsrfConfig, method: &Method, headers: &HeaderMap, uri: &Uri) -> Verdict {
-    if opens_websocket(headers) {
-        // Browsers let any page open one, with cookies and without CORS, and no page can add a header to it.
-        let passes = config.mode == CsrfMode::None || passes_fetch_metadata(config, headers, uri);
-        return if passes { Verdict::Pass } else { Verdict::Refuse };
-    }
     if is_safe(method) {
-        return Verdict::Pass;
+        // Browsers let any page open a WebSocket, with cookies and without CORS, and no page can add a header to it.
+        let passes = !opens_websocket(headers)
+            || config.mode == CsrfMode::None
+            || passes_fetch_metadata(config, headers, uri);
+        return if passes { Verdict::Pass } else { Verdict::Refuse };
     }
     let passes = match config.mode {
         CsrfMode::FetchMetadata => passes_fetch_metadata(config, headers, uri),
@@ -220,7 +219,8 @@ fn is_safe(method: &Method) -> bool {
     matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS | Method::TRACE)
 }
 
-/// Whether the request is an opening handshake (RFC 6455, section 4.1), as far as that can be done with a safe method.
+/// Whether the request is an opening handshake by a safe method (RFC 6455, section 4.1). The one of HTTP/2 is a `CONNECT`
+/// (RFC 8441), which is unsafe by itself.
 fn opens_websocket(headers: &HeaderMap) -> bool {
     let protocols =
         headers.get_all(UPGRADE).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
@@ -512,6 +512,60 @@ mod tests {
 
     fn verdict(passes: bool) -> Verdict {
         if passes { Verdict::Pass } else { Verdict::Refuse }
+    }
+
+    /// What other headers make of a request that opens a WebSocket, or doesn't.
+    const UPGRADES: [(&[&[u8]], bool); 9] = [
+        (&[b"websocket"], true),
+        (&[b"WebSocket"], true),
+        (&[b"h2c, websocket"], true),
+        (&[b"h2c", b"\twebsocket "], true),
+        (&[b""], false),
+        (&[b"h2c"], false),
+        (&[b"websocket/13"], false),
+        (&[b"websockets"], false),
+        (&[b"web socket"], false),
+    ];
+
+    /// Cases of a safe and an unsafe method with every such header; `true` for those that open a WebSocket.
+    fn every_handshake() -> impl Iterator<Item = (Case, bool)> {
+        let extras = [None, Some("rid"), Some("anti-csrf"), Some("referer")];
+        let cases = every_case().filter(move |case| {
+            [Method::GET, Method::POST].contains(&case.method) && extras.contains(&case.extra)
+        });
+        cases.flat_map(|case| {
+            UPGRADES.into_iter().map(move |(upgrades, opens)| {
+                let mut headers = case.headers.clone();
+                for value in upgrades {
+                    headers.append(UPGRADE, HeaderValue::from_bytes(value).unwrap());
+                }
+                (Case { method: case.method.clone(), headers, ..case }, case.safe && opens)
+            })
+        })
+    }
+
+    #[test]
+    fn a_websocket_is_opened_by_the_table_whatever_else_the_mode_asks_for() {
+        for mode in [CsrfMode::FetchMetadata, CsrfMode::CustomHeader, CsrfMode::Token, CsrfMode::None] {
+            let config = config(mode, &["https://app.example.com"]);
+            for (case, _) in every_handshake().filter(|(_, opens)| *opens) {
+                let origin = if case.origin == Sender::OwnButScheme { Sender::Foreign } else { case.origin };
+                let passes = mode == CsrfMode::None || by_the_table(case.site, origin, case.custom);
+                case.is_judged(&config, verdict(passes));
+            }
+        }
+    }
+
+    #[test]
+    fn a_request_that_opens_no_websocket_is_judged_as_if_it_asked_for_no_upgrade() {
+        for mode in [CsrfMode::FetchMetadata, CsrfMode::CustomHeader, CsrfMode::Token, CsrfMode::None] {
+            let config = config(mode, &[]);
+            for (case, _) in every_handshake().filter(|(_, opens)| !opens) {
+                let mut plain = case.headers.clone();
+                plain.remove(UPGRADE);
+                case.is_judged(&config, check(&config, &case.method, &plain, &Uri::from_static("/x")));
+            }
+        }
     }
 
     #[test]

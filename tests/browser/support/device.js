@@ -28,6 +28,8 @@ export const TOKENS = ["sAccessToken", "sRefreshToken"];
 export const SCRIPT_COOKIES = ["sFrontToken", "st-last-access-token-update", "st-access-token", "st-refresh-token"];
 
 export class Device {
+    #isTraced = true;
+
     /** `features` are Playwright's: `{ javaScriptEnabled: false }`. */
     static async start(browser, site, features) {
         const context = await browser.newContext(features);
@@ -78,7 +80,18 @@ export class Device {
         for (const [number, page] of this.context.pages().entries()) {
             await page.screenshot({ path: path.join(folder, `tab-${number + 1}.png`) });
         }
-        await this.context.tracing.stop({ path: path.join(folder, "trace.zip") });
+        await this.#stopTracing({ path: path.join(folder, "trace.zip") });
+    }
+
+    async close() {
+        await this.#stopTracing();
+        await this.context.close();
+    }
+
+    /** A context that is closed while it is traced leaves the trace's folder behind. */
+    async #stopTracing(options) {
+        if (this.#isTraced) await this.context.tracing.stop(options);
+        this.#isTraced = false;
     }
 }
 

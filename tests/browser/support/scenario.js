@@ -19,6 +19,7 @@ const GRACE = 500;
 const SHORT = {
     home_feed: { "access-lifetime": "2s", grace: `${GRACE}ms` },
     forms: { "access-lifetime": "4s" },
+    live: { "access-lifetime": "2s" },
 };
 
 /** For how long a scenario may go on, in milliseconds. */
@@ -35,6 +36,9 @@ export const scenario = (name, options, run) => scenarioOf("home_feed", name, op
 
 /** As `scenario`, against the example `forms`. */
 export const formsScenario = (name, options, run) => scenarioOf("forms", name, options, run);
+
+/** As `scenario`, against the example `live`. */
+export const liveScenario = (name, options, run) => scenarioOf("live", name, options, run);
 
 function scenarioOf(example, name, options, run) {
     test(name, { timeout: 2 * PATIENCE }, async () => {
@@ -55,7 +59,7 @@ function scenarioOf(example, name, options, run) {
             }
             throw error;
         } finally {
-            for (const { context } of devices) await context.close();
+            for (const device of devices) await device.close();
             await site.stop();
         }
     });

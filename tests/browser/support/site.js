@@ -42,7 +42,7 @@ process.on("exit", () => running.forEach((server) => server.kill()));
 
 /** A server of its own for one test. */
 export class Site {
-    /** `home_feed` or `forms`, with options of it: `{ "access-lifetime": "2s" }`. */
+    /** `home_feed`, `forms` or `live`, with options of it: `{ "access-lifetime": "2s" }`. */
     static async start(example, options) {
         const pages = await servePages(PAGES);
         const origins = example === "home_feed" && { "allow-origin": `http://${PAGE_HOST}:${pages.port}` };
@@ -54,12 +54,17 @@ export class Site {
         server.stderr.on("data", (piece) => log.push(piece));
         const upstream = await portOf(server);
         const proxy = await new Proxy(upstream, PAGES).start();
-        return Object.assign(new Site(), { pages, server, proxy, log });
+        return Object.assign(new Site(), { pages, server, proxy, log, upstream });
     }
 
     /** The origin of the API. */
     get origin() {
         return `http://${API_HOST}:${this.proxy.port}`;
+    }
+
+    /** The same, but past the proxy, which passes no WebSockets on. */
+    get directOrigin() {
+        return `http://${API_HOST}:${this.upstream}`;
     }
 
     /** The application's page: of the API's own origin, or of another that the server allows. */
@@ -84,12 +89,19 @@ export class Site {
         await writeFile(path.join(folder, "server.log"), Buffer.concat(this.log));
     }
 
+    /** Ends the server by a signal, if it still runs. */
+    async end(signal) {
+        running.delete(this.server);
+        if (this.server.exitCode !== null || this.server.signalCode !== null) return;
+        const ended = once(this.server, "exit");
+        this.server.kill(signal);
+        await ended;
+    }
+
     async stop() {
         await this.proxy.stop();
         this.pages.stop();
-        running.delete(this.server);
-        this.server.kill();
-        await once(this.server, "exit");
+        await this.end("SIGTERM");
     }
 }
 

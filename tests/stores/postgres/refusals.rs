@@ -1,19 +1,17 @@
 //! What can't work is refused with a reason, and no reason holds a password.
 
-use std::{
-    io,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use deadpool_postgres::{Manager, Pool};
 use session_runtime::{
     SessionHandle,
     store::{Cursor, EndReason, PostgresStore, SessionStore as _},
 };
-use tests::servers::{Postgres, free_port, run};
+use tests::{
+    hidden::Log,
+    servers::{Postgres, free_port, run},
+};
 use tokio_postgres::NoTls;
-use tracing::Level;
 
 use super::{Place, login, present, superuser};
 
@@ -227,27 +225,10 @@ async fn a_server_is_trusted_by_its_certificate_and_name() {
     assert!(not_pem.contains("PEM"), "{not_pem}");
 }
 
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl io::Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
 #[tokio::test]
 async fn no_log_holds_the_password() {
     let Some(server) = Postgres::start() else { return };
-    let log = Log::default();
-    let writer = log.clone();
-    let subscriber = tracing_subscriber::fmt().with_max_level(Level::TRACE).with_ansi(false);
-    let _guard = tracing::subscriber::set_default(subscriber.with_writer(move || writer.clone()).finish());
+    let log = Log::of_this_thread();
     let mut server = Arc::new(server);
     let place = Place::on(&server);
     let store = place.clone().open().await;
@@ -257,11 +238,11 @@ async fn no_log_holds_the_password() {
     let failed = store.read(row.handle).await.unwrap_err();
     // The listener notices by itself, and says so.
     let noticed = async {
-        while !String::from_utf8_lossy(&log.0.lock().unwrap()).contains("asked for, not heard of") {
+        while !log.text().contains("asked for, not heard of") {
             tokio::task::yield_now().await;
         }
     };
     tokio::time::timeout(Duration::from_secs(30), noticed).await.expect("the listener notices");
-    let text = format!("{} {failed} {failed:?} {store:?}", String::from_utf8_lossy(&log.0.lock().unwrap()));
+    let text = format!("{} {failed} {failed:?} {store:?}", log.text());
     assert!(!text.contains(Postgres::PASSWORD), "{text}");
 }

@@ -605,13 +605,11 @@ pub(super) struct Seen {
 impl Seen {
     fn row(&self, handle: SessionHandle) -> Result<Option<Row>, StoreError> {
         let Some(bytes) = &self.bytes else { return Ok(None) };
-        let row = codec::decode_row(bytes).map_err(StoreError::new)?;
-        match row {
-            Some(row) if row.handle != handle => {
-                Err(StoreError::new(Undecodable { what: "the row of another session" }))
-            }
-            row => Ok(row),
-        }
+        let row = match codec::decode_row(bytes) {
+            Ok(Some(row)) if row.handle != handle => Err(Undecodable { what: "the row of another session" }),
+            row => row,
+        };
+        row.map_err(|error| StoreError::new(format!("session {handle}: {error}")))
     }
 }
 

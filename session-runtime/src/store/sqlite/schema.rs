@@ -1,6 +1,6 @@
 //! The tables, and the statements that the store makes of them.
 
-use rusqlite::{Connection, OptionalExtension, TransactionBehavior};
+use rusqlite::{Connection, MAIN_DB, OptionalExtension, TransactionBehavior};
 
 use crate::{
     error::StoreError,
@@ -132,8 +132,12 @@ impl Sql {
     /// Brings the tables up to date, or only looks whether they are.
     pub(super) fn prepare(&self, connection: &mut Connection, migrate: bool) -> Result<(), BoxError> {
         let known = MIGRATIONS.len();
+        let version = self.version(connection)?;
+        if connection.is_readonly(MAIN_DB)? {
+            return Err("it is read-only".into());
+        }
         // Most often there is nothing to do, and no need for a lock.
-        if self.version(connection)? == known {
+        if version == known {
             return Ok(());
         }
         let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;

@@ -4,8 +4,9 @@
 -- Returns the time and the row as it was; also the row as it is, if it was rotated.
 local at = now()
 local row = redis.call('GET', KEYS[1])
-if not is_row(row) then
-  return { at, false }
+-- What is none, or was cut short, is for the store to say.
+if not is_row(row) or #row < 234 then
+  return { at, row }
 end
 local idle, absolute, rotated, _, generation, parent, _, since = struct.unpack('>I8I8I8I8I4I4I4I4', row, 19)
 local nonce, is_bound = ARGV[4], since > 0

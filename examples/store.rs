@@ -9,7 +9,7 @@ use session_runtime::{
 ///
 /// It is taken as it is and read when it is opened: `clap` repeats what it refuses, and there may be a password in it.
 #[derive(Clone)]
-pub(crate) struct Place(String);
+pub struct Place(String);
 
 impl From<String> for Place {
     fn from(place: String) -> Self {
@@ -23,7 +23,7 @@ impl Place {
     /// # Errors
     ///
     /// If there is no such kind of store, or it can't be opened. No error repeats the place.
-    pub(crate) async fn open(&self) -> anyhow::Result<SessionsBuilder> {
+    pub async fn open(&self) -> anyhow::Result<SessionsBuilder> {
         let place = self.0.as_str();
         Ok(match place.split_once(':') {
             None if place == "memory" => Sessions::builder(MemoryStore::new()),

@@ -1,0 +1,5 @@
+//! What the programs share.
+
+mod store;
+
+pub use store::Place;
