@@ -1,6 +1,8 @@
 //! Private servers for tests: each in a temporary folder, on a free port of 127.0.0.1, ended with the test.
 
+mod disk;
 mod postgres;
+mod proxy;
 mod redis;
 
 use std::{
@@ -17,7 +19,9 @@ use std::{
 use tempfile::TempDir;
 
 pub use self::{
+    disk::SmallDisk,
     postgres::Postgres,
+    proxy::{Proxy, Way},
     redis::{Monitor, Redis, RedisCluster, RedisSentinel},
 };
 
@@ -169,6 +173,14 @@ pub fn run(command: &mut Command) {
     let output = command.stdin(Stdio::null()).output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{command:?} failed with {}:\n{said}", output.status);
+}
+
+fn wait_until(what: &str, holds: impl Fn() -> bool) {
+    let started = Instant::now();
+    while !holds() {
+        assert!(started.elapsed() < PATIENCE, "in vain it was waited until {what}");
+        sleep(Duration::from_millis(50));
+    }
 }
 
 fn succeeds(command: &mut Command) -> bool {

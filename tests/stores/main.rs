@@ -4,6 +4,7 @@ mod application;
 mod crash;
 mod postgres;
 mod redis;
+mod servers;
 mod sqlite;
 
 // The store that the contract shows as an example.

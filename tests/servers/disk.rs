@@ -1,0 +1,91 @@
+//! A disk that is soon full.
+
+use std::{
+    fs,
+    io::{self, Read as _},
+    path::{Path, PathBuf},
+    process::Command,
+    thread::sleep,
+    time::{Duration, Instant},
+};
+
+use tempfile::TempDir;
+
+use super::{PATIENCE, Process, Unprivileged, or_skip};
+
+/// A file system in memory, of some megabytes, that can be filled and emptied. It ends with the test.
+pub struct SmallDisk {
+    // Before its folder, which can't be removed while it is mounted.
+    _mount: Process,
+    folder: TempDir,
+}
+
+/// Mounts it, and unmounts it when it is told to end.
+const KEEPER: &str = r#"
+mount -t tmpfs -o "size=$2,mode=0777" tests "$1" || exit
+trap 'kill "$sleeper"; umount -l "$1"; exit' TERM
+: >"$1/.ready"
+sleep infinity &
+sleeper=$!
+wait
+"#;
+
+impl SmallDisk {
+    /// Makes one of so many megabytes, or skips the test where this user may not.
+    ///
+    /// # Panics
+    ///
+    /// If it can't be made and `CI=true`.
+    pub fn new(megabytes: usize) -> Option<Self> {
+        or_skip(Self::mount(megabytes), "the right to mount a file system")
+    }
+
+    fn mount(megabytes: usize) -> Option<Self> {
+        Unprivileged::if_root()?;
+        let folder = TempDir::new().expect("a temporary folder");
+        let mut keeper = Command::new("sh");
+        keeper.args(["-c", KEEPER, "sh"]).arg(folder.path()).arg(format!("{megabytes}m"));
+        let mut mount = Process::start(&keeper, "TERM", Path::new("/dev/null")).ok()?;
+        let started = Instant::now();
+        while !folder.path().join(".ready").exists() {
+            if mount.has_ended() || started.elapsed() > PATIENCE {
+                return None;
+            }
+            sleep(Duration::from_millis(5));
+        }
+        Some(Self { _mount: mount, folder })
+    }
+
+    /// Where it is mounted.
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// Takes all the space that is left.
+    ///
+    /// # Panics
+    ///
+    /// If something else than a full disk ends that.
+    pub fn fill(&self) {
+        let mut filler = fs::OpenOptions::new()
+            .append(true)
+            .create(true)
+            .open(self.filler())
+            .expect("the disk can be written");
+        let full = io::copy(&mut io::repeat(0xff).take(u64::MAX), &mut filler).expect_err("it is small");
+        assert_eq!(full.kind(), io::ErrorKind::StorageFull, "{full}");
+    }
+
+    /// Gives back the space that [`fill`](Self::fill) took.
+    ///
+    /// # Panics
+    ///
+    /// If it was not filled.
+    pub fn empty(&self) {
+        fs::remove_file(self.filler()).expect("it was filled");
+    }
+
+    fn filler(&self) -> PathBuf {
+        self.path().join("filler")
+    }
+}
