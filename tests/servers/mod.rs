@@ -1,6 +1,7 @@
 //! Private servers for tests: each in a temporary folder, on a free port of 127.0.0.1, ended with the test.
 
 mod disk;
+mod pgbouncer;
 mod postgres;
 mod proxy;
 mod redis;
@@ -20,6 +21,7 @@ use tempfile::TempDir;
 
 pub use self::{
     disk::SmallDisk,
+    pgbouncer::PgBouncer,
     postgres::Postgres,
     proxy::{Proxy, Way},
     redis::{Monitor, Redis, RedisCluster, RedisSentinel},

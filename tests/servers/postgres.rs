@@ -182,7 +182,7 @@ fn launch(folder: &Path, port: u16, settings: &[&str]) -> Launch {
     Launch { server, probe, stop: "QUIT" }
 }
 
-fn command(program: &str) -> Command {
+pub(super) fn command(program: &str) -> Command {
     let program = programs().expect("PostgreSQL was found before").join(program);
     Unprivileged::if_root().map_or_else(|| Command::new(&program), |user| user.command(&program))
 }
