@@ -1,5 +1,6 @@
-//! Tables of another crate, for tests to include, and servers for tests to talk to.
+//! Tables of another crate, for tests to include, servers for tests to talk to, and clients that talk to an application.
 
+pub mod load;
 pub mod servers;
 
 use axum::{

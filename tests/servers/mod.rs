@@ -72,7 +72,7 @@ type Launcher = Box<dyn Fn(&Path, u16) -> Launch + Send + Sync>;
 /// How a server is started and stopped.
 #[derive(Debug)]
 pub struct Launch {
-    /// The server itself, in the foreground.
+    /// The server itself, in the foreground: the program, its arguments, and what it has in its environment.
     pub server: Command,
     /// A command that succeeds when the server answers.
     pub probe: Command,
@@ -101,6 +101,13 @@ impl Server {
     /// The port that it listens on, the same after a restart.
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// What it has said since it was first started.
+    pub fn log(&self) -> String {
+        fs::read(self.folder().join("log"))
+            .map(|log| String::from_utf8_lossy(&log).into_owned())
+            .unwrap_or_default()
     }
 
     /// The folder that holds all that it keeps.
@@ -251,6 +258,7 @@ impl Process {
         let mut shell = Command::new("sh");
         shell.args(["-c", GUARDIAN, "sh"]).arg(log).arg(stop);
         shell.arg(command.get_program()).args(command.get_args());
+        shell.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
         shell.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut shell = shell.spawn()?;
         let lifeline = shell.stdin.take();

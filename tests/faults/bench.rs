@@ -1,0 +1,98 @@
+//! The servers of a store: started when a cell first needs them, kept for the cells after it.
+
+use std::{fmt, path::PathBuf};
+
+use tempfile::TempDir;
+use tests::servers::{Postgres, Redis, RedisCluster};
+
+/// Where sessions are kept. The memory store has no cells: it dies with its process, which is the only one that can use it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Store {
+    Sqlite,
+    Postgres,
+    Redis,
+    Cluster,
+}
+
+impl Store {
+    pub(crate) const ALL: [Self; 4] = [Self::Sqlite, Self::Postgres, Self::Redis, Self::Cluster];
+}
+
+impl fmt::Display for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Sqlite => "sqlite",
+            Self::Postgres => "postgres",
+            Self::Redis => "redis",
+            Self::Cluster => "cluster",
+        })
+    }
+}
+
+/// What the cells of one store share. A cell that fails takes it along: the next one gets new servers.
+pub(crate) struct Bench {
+    store: Store,
+    files: usize,
+    folder: TempDir,
+    postgres: Option<Postgres>,
+    redis: Option<Redis>,
+    cluster: Option<RedisCluster>,
+}
+
+impl Bench {
+    pub(crate) fn new(store: Store) -> Self {
+        let folder = TempDir::new().expect("a temporary folder");
+        Self { store, files: 0, folder, postgres: None, redis: None, cluster: None }
+    }
+
+    /// The place of the store, as [`Settings::on`](crate::node::Settings::on) takes it; nothing if the server is missing.
+    pub(crate) fn place(&mut self) -> Option<String> {
+        Some(match self.store {
+            Store::Sqlite => format!("sqlite:{}", self.file().display()),
+            Store::Postgres => place_of_postgres(self.postgres()?),
+            Store::Redis => self.redis()?.url(),
+            Store::Cluster => place_of_cluster(self.cluster()?),
+        })
+    }
+
+    /// A path for a new database file.
+    pub(crate) fn file(&mut self) -> PathBuf {
+        self.files += 1;
+        self.folder.path().join(format!("{}.db", self.files))
+    }
+
+    /// The PostgreSQL server of this bench; nothing if it is missing.
+    pub(crate) fn postgres(&mut self) -> Option<&mut Postgres> {
+        if self.postgres.is_none() {
+            self.postgres = Postgres::start();
+        }
+        self.postgres.as_mut()
+    }
+
+    /// The Redis server of this bench; nothing if it is missing.
+    pub(crate) fn redis(&mut self) -> Option<&mut Redis> {
+        if self.redis.is_none() {
+            self.redis = Redis::start();
+        }
+        self.redis.as_mut()
+    }
+
+    /// The Redis Cluster of this bench; nothing if it is missing.
+    pub(crate) fn cluster(&mut self) -> Option<&mut RedisCluster> {
+        if self.cluster.is_none() {
+            self.cluster = RedisCluster::start();
+        }
+        self.cluster.as_mut()
+    }
+}
+
+/// Where a server is reached, without the encryption that it doesn't have.
+pub(crate) fn place_of_postgres(server: &Postgres) -> String {
+    format!("{}?sslmode=disable", server.url())
+}
+
+/// All nodes of a cluster as one URL.
+pub(crate) fn place_of_cluster(cluster: &RedisCluster) -> String {
+    let nodes: Vec<_> = cluster.urls().iter().map(|url| url.replacen("redis://", "", 1)).collect();
+    format!("redis-cluster://{}", nodes.join(","))
+}

@@ -1,0 +1,114 @@
+//! Every fault on every store: three nodes, honest clients with three tabs each that lose answers, and thieves.
+//!
+//! Nobody honest may be logged out, no session may get lost, no answer may be another user's, every theft must be found, and every
+//! node must serve again soon after the fault. `cargo test -p tests --test faults` strikes each cell a few times; `tests/faults.sh` takes
+//! the time for twenty. A cell is named as in `postgres::process_killed`, for filters. `CROWD_SEED` repeats what the clients chose.
+
+mod bench;
+mod node;
+mod processes;
+mod scene;
+
+use std::{
+    process::ExitCode,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use libtest_mimic::{Arguments, Completion, Trial};
+
+use crate::{
+    bench::{Bench, Store},
+    scene::Outcome,
+};
+
+use self::Cell::Struck;
+
+/// One fault, and what it is on each store.
+struct Row {
+    fault: &'static str,
+    sqlite: Cell,
+    postgres: Cell,
+    redis: Cell,
+    cluster: Cell,
+}
+
+/// A fault on a store.
+#[derive(Clone, Copy)]
+enum Cell {
+    /// Strikes, and tells what came of it; nothing if a server is missing.
+    Struck(fn(&mut Bench) -> Option<Outcome>),
+    /// It can't happen there, and why.
+    Never(&'static str),
+}
+
+/// The table.
+const ROWS: &[Row] = &[Row {
+    fault: "process_killed",
+    sqlite: Struck(processes::killed),
+    postgres: Struck(processes::killed),
+    redis: Struck(processes::killed),
+    cluster: Struck(processes::killed),
+}];
+
+impl Row {
+    fn cell(&self, store: Store) -> Cell {
+        match store {
+            Store::Sqlite => self.sqlite,
+            Store::Postgres => self.postgres,
+            Store::Redis => self.redis,
+            Store::Cluster => self.cluster,
+        }
+    }
+}
+
+fn main() -> ExitCode {
+    if let Some(ended) = node::play_role() {
+        return ended;
+    }
+    // The cells share two cores and the servers.
+    let arguments = Arguments { test_threads: Some(1), ..Arguments::from_args() };
+    let report = Arc::new(Report::default());
+    let trials = Store::ALL.into_iter().flat_map(|store| trials_of(store, &report)).collect();
+    let conclusion = libtest_mimic::run(&arguments, trials);
+    report.print();
+    conclusion.exit_code()
+}
+
+/// The cells of a store, which share its servers: they end with the last cell, or with one that fails.
+fn trials_of(store: Store, report: &Arc<Report>) -> Vec<Trial> {
+    let kept = Arc::new(Mutex::new(None));
+    let trial = |row: &'static Row| {
+        let Struck(strike) = row.cell(store) else { return None };
+        let (kept, report) = (Arc::clone(&kept), Arc::clone(report));
+        Some(Trial::ignorable_test(format!("{store}::{}", row.fault), move || {
+            let mut bench = lock(&kept).take().unwrap_or_else(|| Bench::new(store));
+            let Some(outcome) = strike(&mut bench) else {
+                return Ok(Completion::ignored_with("a server is missing"));
+            };
+            report.add(row.fault, store, outcome);
+            *lock(&kept) = Some(bench);
+            Ok(Completion::Completed)
+        }))
+    };
+    ROWS.iter().filter_map(trial).collect()
+}
+
+/// What came of the cells.
+#[derive(Default)]
+struct Report(Mutex<Vec<(&'static str, Store, Outcome)>>);
+
+impl Report {
+    fn add(&self, fault: &'static str, store: Store, outcome: Outcome) {
+        lock(&self.0).push((fault, store, outcome));
+    }
+
+    fn print(&self) {
+        for (fault, store, Outcome { strikes, counts }) in lock(&self.0).iter() {
+            println!("{fault:20} {store:10} {strikes} {counts}");
+        }
+    }
+}
+
+fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}

@@ -1,0 +1,104 @@
+//! Three nodes on one store, a crowd before them, and what strikes them.
+
+use std::{
+    env, thread,
+    time::{Duration, Instant},
+};
+
+use tests::load::{Counts, Crowd, Plan, Site};
+
+use crate::node::{Node, Settings};
+
+/// How soon every node serves again after a fault.
+const BACK_WITHIN: Duration = Duration::from_secs(2);
+
+/// So many nodes share a store.
+const NODES: usize = 3;
+
+/// How much of a node's log is shown when a cell fails, in lines.
+const SHOWN: usize = 30;
+
+/// What differs between the quick form and the long one, `FAULTS=long`.
+pub(crate) fn form<T>(quick: T, long: T) -> T {
+    if env::var("FAULTS").is_ok_and(|form| form == "long") { long } else { quick }
+}
+
+/// Nodes, and the crowd that uses them.
+pub(crate) struct Scene {
+    pub(crate) nodes: Vec<Node>,
+    pub(crate) crowd: Crowd,
+    strikes: usize,
+}
+
+/// What came of a cell.
+#[derive(Debug)]
+pub(crate) struct Outcome {
+    pub(crate) strikes: usize,
+    pub(crate) counts: Counts,
+}
+
+impl Scene {
+    /// Three nodes of the same settings, and a usual crowd.
+    pub(crate) fn start(settings: &Settings) -> Self {
+        Self::with(settings, Plan::default())
+    }
+
+    /// Three nodes of the same settings, and a crowd by plan.
+    pub(crate) fn with(settings: &Settings, plan: Plan) -> Self {
+        Self::of(&vec![settings.clone(); NODES], plan)
+    }
+
+    /// A node for each of the settings, which agree on the grace.
+    pub(crate) fn of(settings: &[Settings], plan: Plan) -> Self {
+        let nodes: Vec<_> = thread::scope(|scope| {
+            let start = |settings| scope.spawn(move || Node::start(settings));
+            let starting: Vec<_> = settings.iter().map(start).collect();
+            starting.into_iter().map(|node| node.join().expect("a node starts")).collect()
+        });
+        let site = Site {
+            nodes: nodes.iter().map(Node::url).collect(),
+            login: "/login",
+            refresh: "/refresh",
+            protected: "/me",
+            account: |number| (format!("user-{number}"), String::new()),
+            grace: settings[0].grace,
+        };
+        Self { crowd: Crowd::start(site, plan), nodes, strikes: 0 }
+    }
+
+    /// Strikes as often as the form of the run asks for, while the crowd works. `strike` returns when the fault is over; then every
+    /// node has to answer a refresh within [`BACK_WITHIN`].
+    pub(crate) fn strike(&mut self, mut strike: impl FnMut(&mut Self)) {
+        for _ in 0..form(2, 20) {
+            self.crowd.work_for(Duration::from_millis(500));
+            strike(self);
+            let recovery = self.crowd.recover(Instant::now());
+            self.strikes += 1;
+            assert!(recovery <= BACK_WITHIN, "the nodes were back after {recovery:?} only\n{}", self.logs());
+        }
+        self.crowd.work_for(Duration::from_millis(500));
+    }
+
+    /// Ends the work, and asserts that nobody was harmed.
+    pub(crate) fn end(self) -> Outcome {
+        let logs = self.logs();
+        let Self { nodes, crowd, strikes } = self;
+        let mut counts = crowd.finish();
+        counts.panics = nodes.iter().map(|node| node.log().matches("panicked at").count()).sum();
+        if counts.is_harmful() {
+            eprintln!("{logs}");
+        }
+        counts.assert_clean();
+        Outcome { strikes, counts }
+    }
+
+    /// The last lines of what each node logged.
+    fn logs(&self) -> String {
+        let log = |(number, node): (usize, &Node)| {
+            let log = node.log();
+            let lines: Vec<_> = log.lines().rev().take(SHOWN).collect();
+            format!("node {number}:\n{}\n", lines.into_iter().rev().collect::<Vec<_>>().join("\n"))
+        };
+        self.nodes.iter().enumerate().map(log).collect()
+    }
+}

@@ -1,0 +1,451 @@
+//! One cookie jar, and the messages of those who share it.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use axum::{
+    body::{Body, to_bytes},
+    http::{
+        HeaderMap, Method, Request, StatusCode,
+        header::{CONTENT_TYPE, COOKIE, RETRY_AFTER, SET_COOKIE, USER_AGENT},
+    },
+};
+use cookie_store::CookieStore;
+use fastrand::Rng;
+use serde_json::{Value, json};
+use session_runtime::SessionError;
+use tokio::time::sleep;
+use url::Url;
+
+use super::{PATIENCE, World};
+
+/// Cookies know no ports, so all nodes are one host to a browser.
+const HOST: &str = "http://127.0.0.1";
+
+const REFRESH_COOKIE: &str = "sRefreshToken";
+
+/// How much of what a client did is shown with a complaint.
+const MEMORY: usize = 40;
+
+/// The share of answers that get lost.
+const LOST: f64 = 0.2;
+
+/// The share of requests that arrive twice, and of messages that are held up.
+const TWICE: f64 = 0.05;
+const HELD_UP: f64 = 0.2;
+
+pub(super) struct Browser {
+    world: Arc<World>,
+    number: usize,
+    user: String,
+    password: String,
+    rng: Mutex<Rng>,
+    jar: Mutex<CookieStore>,
+    messages: Mutex<Messages>,
+    is_out: AtomicBool,
+    sleeps_until: Mutex<Instant>,
+    past: Mutex<VecDeque<String>>,
+}
+
+/// Which of a browser's messages are under way, and since when.
+#[derive(Default)]
+struct Messages {
+    sent: usize,
+    under_way: BTreeMap<usize, Instant>,
+    /// Whether one was under way for longer than the grace.
+    overdue: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Call {
+    Login,
+    Refresh,
+    Protected,
+}
+
+/// What an answer means to a client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    Served,
+    /// "try refresh token".
+    Expired,
+    /// The session has ended, for theft or otherwise.
+    LoggedOut,
+    /// 503.
+    Unavailable,
+    /// The request may have arrived or not.
+    Unanswered,
+    /// Nothing that the protocol knows.
+    Wrong,
+}
+
+/// What becomes of a message on its way.
+#[derive(Clone, Copy, Default)]
+struct Fate {
+    there: Duration,
+    back: Duration,
+    is_lost: bool,
+}
+
+struct Answer {
+    verdict: Verdict,
+    headers: HeaderMap,
+    text: String,
+}
+
+impl Browser {
+    /// A browser that knows nothing yet, for a user of its own.
+    pub(super) fn new(world: &Arc<World>) -> Arc<Self> {
+        let (number, rng) = world.enroll();
+        let (user, password) = (world.site.account)(number);
+        Arc::new(Self::with(world, number, (user, password), rng))
+    }
+
+    /// A thief, who has this browser's refresh token and nothing else.
+    pub(super) fn thief(&self) -> Arc<Self> {
+        let (number, rng) = self.world.enroll();
+        let thief = Self::with(&self.world, number, (self.user.clone(), String::new()), rng);
+        let url = thief.url(Call::Refresh);
+        let token = self.refresh_token().expect("the victim has logged in");
+        let cookie = format!("{REFRESH_COOKIE}={token}; Path={}", self.world.site.refresh);
+        lock(&thief.jar).parse(&cookie, &url).expect("what was received can be kept");
+        Arc::new(thief)
+    }
+
+    fn with(world: &Arc<World>, number: usize, (user, password): (String, String), rng: Rng) -> Self {
+        Self {
+            world: Arc::clone(world),
+            number,
+            user,
+            password,
+            rng: Mutex::new(rng),
+            jar: Mutex::default(),
+            messages: Mutex::default(),
+            is_out: AtomicBool::new(false),
+            sleeps_until: Mutex::new(Instant::now()),
+            past: Mutex::default(),
+        }
+    }
+
+    /// Logs in; no answer to that gets lost.
+    ///
+    /// # Panics
+    ///
+    /// If that can't be done.
+    pub(super) async fn log_in(&self) {
+        let verdict = self.insist(Call::Login, None, PATIENCE).await;
+        assert_eq!(verdict, Some(Verdict::Served), "client {} can't log in: {:?}", self.number, self.past());
+    }
+
+    /// One call at some node, with whatever accidents happen.
+    pub(super) async fn call(self: &Arc<Self>, call: Call) -> Verdict {
+        let fate = self.draw_fate();
+        if self.draw(|rng| rng.f64() < TWICE) {
+            self.send_copy(call);
+        }
+        self.send(call, self.draw_node(), fate).await
+    }
+
+    /// Refreshes without accidents until the answer says something of the session.
+    pub(super) async fn refresh(&self) -> Verdict {
+        self.insist(Call::Refresh, None, PATIENCE).await.unwrap_or(Verdict::Unavailable)
+    }
+
+    /// Refreshes at one node until that serves again; nothing, if it does not within `patience`.
+    pub(super) async fn refresh_at(&self, node: usize, patience: Duration) -> Option<Verdict> {
+        let verdict = self.insist(Call::Refresh, Some(node), patience).await?;
+        if verdict == Verdict::LoggedOut {
+            self.complain_of_logout();
+        }
+        Some(verdict)
+    }
+
+    /// Waits for what is still under way, refreshes a last time, and calls the protected route.
+    pub(super) async fn leave(&self) {
+        while !lock(&self.messages).under_way.is_empty() {
+            sleep(Duration::from_millis(5)).await;
+        }
+        if self.is_out() {
+            return;
+        }
+        for call in [Call::Refresh, Call::Protected] {
+            let verdict = self.insist(call, None, PATIENCE).await;
+            if verdict != Some(Verdict::Served) {
+                self.world.count(|counts| counts.sessions_lost += 1);
+                self.complain(&format!("lost its session: the last {call:?} is answered with {verdict:?}"));
+                return;
+            }
+        }
+    }
+
+    /// Whether the client has no session any more.
+    pub(super) fn is_out(&self) -> bool {
+        self.is_out.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn world(&self) -> &World {
+        &self.world
+    }
+
+    /// A choice of this client.
+    pub(super) fn draw<T>(&self, choose: impl FnOnce(&mut Rng) -> T) -> T {
+        choose(&mut lock(&self.rng))
+    }
+
+    /// All tabs rest, such as when a laptop is closed.
+    pub(super) fn fall_asleep(&self, time: Duration) {
+        *lock(&self.sleeps_until) = Instant::now() + time;
+    }
+
+    pub(super) fn is_asleep(&self) -> bool {
+        Instant::now() < *lock(&self.sleeps_until)
+    }
+
+    pub(super) fn refresh_token(&self) -> Option<String> {
+        let url = self.url(Call::Refresh);
+        let jar = lock(&self.jar);
+        jar.get_request_values(&url)
+            .find(|(name, _)| *name == REFRESH_COOKIE)
+            .map(|(_, value)| value.to_owned())
+    }
+
+    /// Writes down what happened to this client.
+    pub(super) fn complain(&self, what: &str) {
+        let past = self.past().join("\n    ");
+        let complaint =
+            format!("seed {}: client {} ({}) {what}:\n    {past}", self.world.seed, self.number, self.user);
+        self.world.count(|counts| counts.complaints.push(complaint));
+    }
+
+    /// Calls until the answer says something of the session.
+    async fn insist(&self, call: Call, node: Option<usize>, patience: Duration) -> Option<Verdict> {
+        let started = Instant::now();
+        while started.elapsed() < patience {
+            let verdict = self.send(call, node.unwrap_or_else(|| self.draw_node()), Fate::default()).await;
+            if !matches!(verdict, Verdict::Unavailable | Verdict::Unanswered) {
+                return Some(verdict);
+            }
+            sleep(Duration::from_millis(10)).await;
+        }
+        None
+    }
+
+    /// The same request a second time, to whichever node; the browser never sees what that answers.
+    fn send_copy(self: &Arc<Self>, call: Call) {
+        let (node, fate) = (self.draw_node(), Fate { is_lost: true, ..self.draw_fate() });
+        let (browser, cookies, number) = (Arc::clone(self), self.cookies(call), self.begin());
+        tokio::spawn(async move {
+            browser.deliver(number, call, node, cookies, fate).await;
+            browser.end(number);
+        });
+    }
+
+    async fn send(&self, call: Call, node: usize, fate: Fate) -> Verdict {
+        let (number, cookies) = (self.begin(), self.cookies(call));
+        let answer = self.deliver(number, call, node, cookies, fate).await;
+        let verdict = match answer {
+            Some(answer) if !fate.is_lost => self.take(call, &answer),
+            _ => Verdict::Unanswered,
+        };
+        self.end(number);
+        verdict
+    }
+
+    /// Brings a request to a node, and its answer back.
+    async fn deliver(
+        &self,
+        number: usize,
+        call: Call,
+        node: usize,
+        cookies: String,
+        fate: Fate,
+    ) -> Option<Answer> {
+        sleep(fate.there).await;
+        let mark = cookies.rsplit(REFRESH_COOKIE).next().map(tail).unwrap_or_default().to_owned();
+        let sent = Instant::now();
+        let answer = self.exchange(call, node, cookies).await;
+        let took = sent.elapsed();
+        sleep(fate.back).await;
+        self.note(call, answer.as_ref());
+        let lost = if fate.is_lost { ", lost" } else { "" };
+        let said = answer.as_ref().map_or("no answer", |answer| &answer.text);
+        self.remember(format!("#{number} {call:?} {mark} at node {node} took {took:?}: {said}{lost}"));
+        answer
+    }
+
+    async fn exchange(&self, call: Call, node: usize, cookies: String) -> Option<Answer> {
+        let site = &self.world.site;
+        let (method, path) = match call {
+            Call::Login => (Method::POST, site.login),
+            Call::Refresh => (Method::POST, site.refresh),
+            Call::Protected => (Method::GET, site.protected),
+        };
+        let mut request = Request::builder()
+            .method(method)
+            .uri(format!("{}{path}", site.nodes[node]))
+            .header(USER_AGENT, format!("Crowd/1.0 ({})", self.number))
+            .header("sec-fetch-site", "same-origin")
+            .header("rid", "session");
+        if !cookies.is_empty() {
+            request = request.header(COOKIE, cookies);
+        }
+        let body = match call {
+            Call::Login => {
+                request = request.header(CONTENT_TYPE, "application/json");
+                Body::from(json!({ "user": self.user, "password": self.password }).to_string())
+            }
+            Call::Refresh | Call::Protected => Body::empty(),
+        };
+        let request = request.body(body).expect("a request");
+        let (parts, body) = self.world.client.request(request).await.ok()?.into_parts();
+        let body = to_bytes(Body::new(body), usize::MAX).await.ok()?;
+        Some(self.read(call, parts.status, parts.headers, &body))
+    }
+
+    fn read(&self, call: Call, status: StatusCode, headers: HeaderMap, body: &[u8]) -> Answer {
+        let reason = headers.get(SessionError::REASON_HEADER).and_then(|reason| reason.to_str().ok());
+        let verdict = match (status, reason) {
+            (StatusCode::OK, _) => Verdict::Served,
+            (StatusCode::UNAUTHORIZED, Some("try_refresh_token")) => Verdict::Expired,
+            (StatusCode::UNAUTHORIZED, Some("unauthorised" | "token_theft")) => Verdict::LoggedOut,
+            (StatusCode::SERVICE_UNAVAILABLE, _) if headers.contains_key(RETRY_AFTER) => Verdict::Unavailable,
+            _ => Verdict::Wrong,
+        };
+        let text = format!("{status} {}", reason.unwrap_or_default());
+        if verdict == Verdict::Served {
+            let answer: Value = serde_json::from_slice(body).unwrap_or_default();
+            if answer["user"] != self.user {
+                self.world.count(|counts| counts.crossed_answers += 1);
+                self.complain(&format!("is answered on {call:?} with {answer}"));
+            }
+        }
+        Answer { verdict, headers, text }
+    }
+
+    /// What a browser does with an answer that reaches it.
+    fn take(&self, call: Call, answer: &Answer) -> Verdict {
+        let (before, url) = (self.refresh_token(), self.url(call));
+        for cookie in answer.headers.get_all(SET_COOKIE) {
+            let cookie = cookie.to_str().expect("a cookie is text");
+            // A removal of what is not there is no success.
+            let _ = lock(&self.jar).parse(cookie, &url);
+        }
+        let after = self.refresh_token();
+        let is_new = after.is_some() && before.is_some() && before != after;
+        self.world.count(|counts| counts.rotations += usize::from(is_new));
+        if before.is_some() && after.is_none() { Verdict::LoggedOut } else { answer.verdict }
+    }
+
+    /// Counts an answer, whether it reaches the client or not.
+    fn note(&self, call: Call, answer: Option<&Answer>) {
+        self.world.count(|counts| {
+            counts.requests += usize::from(call != Call::Login);
+            counts.refreshes += usize::from(call == Call::Refresh);
+            match answer.map(|answer| answer.verdict) {
+                None => counts.unanswered += 1,
+                Some(Verdict::Unavailable) if call == Call::Protected => counts.protected_unavailable += 1,
+                Some(Verdict::Unavailable) => counts.unavailable += 1,
+                Some(Verdict::Wrong) => counts.wrong_answers += 1,
+                Some(_) => {}
+            }
+        });
+        if let Some(answer) = answer.filter(|answer| answer.verdict == Verdict::Wrong) {
+            self.complain(&format!("is answered on {call:?} with {}", answer.text));
+        }
+    }
+
+    /// An honest client was told that it has no session.
+    pub(super) fn complain_of_logout(&self) {
+        if self.is_out.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        if self.has_been_overdue() {
+            self.world.count(|counts| counts.excused += 1);
+        } else {
+            self.world.count(|counts| counts.false_logouts += 1);
+            self.complain("was logged out");
+        }
+    }
+
+    fn begin(&self) -> usize {
+        let mut messages = lock(&self.messages);
+        messages.sent += 1;
+        let number = messages.sent;
+        messages.under_way.insert(number, Instant::now());
+        number
+    }
+
+    fn end(&self, number: usize) {
+        let mut messages = lock(&self.messages);
+        let began = messages.under_way.remove(&number).expect("it is under way");
+        if began.elapsed() > self.world.site.grace {
+            messages.overdue = true;
+            self.world.count(|counts| counts.overdue += 1);
+        }
+    }
+
+    fn has_been_overdue(&self) -> bool {
+        let messages = lock(&self.messages);
+        let grace = self.world.site.grace;
+        messages.overdue || messages.under_way.values().any(|began| began.elapsed() > grace)
+    }
+
+    fn draw_node(&self) -> usize {
+        self.draw(|rng| rng.usize(..self.world.site.nodes.len()))
+    }
+
+    /// What is held up is so for far less than the grace: there and back, and the node's work, have to fit into it.
+    fn draw_fate(&self) -> Fate {
+        let longest = self.world.site.grace.mul_f64(0.12);
+        self.draw(|rng| {
+            let mut delay = || if rng.f64() < HELD_UP { longest.mul_f64(rng.f64()) } else { Duration::ZERO };
+            Fate { there: delay(), back: delay(), is_lost: rng.f64() < LOST }
+        })
+    }
+
+    fn cookies(&self, call: Call) -> String {
+        let url = self.url(call);
+        let jar = lock(&self.jar);
+        let cookies: Vec<_> =
+            jar.get_request_values(&url).map(|(name, value)| format!("{name}={value}")).collect();
+        cookies.join("; ")
+    }
+
+    fn url(&self, call: Call) -> Url {
+        let site = &self.world.site;
+        let path = match call {
+            Call::Login => site.login,
+            Call::Refresh => site.refresh,
+            Call::Protected => site.protected,
+        };
+        Url::parse(&format!("{HOST}{path}")).expect("a URL")
+    }
+
+    fn remember(&self, what: String) {
+        let mut past = lock(&self.past);
+        if past.len() == MEMORY {
+            past.pop_front();
+        }
+        past.push_back(format!("{:?} {what}", self.world.started.elapsed()));
+    }
+
+    fn past(&self) -> Vec<String> {
+        lock(&self.past).iter().cloned().collect()
+    }
+}
+
+/// Enough of a token to tell it from the others of its session.
+fn tail(token: &str) -> &str {
+    let token = token.split(';').next().unwrap_or_default();
+    &token[token.len().saturating_sub(6)..]
+}
+
+fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}

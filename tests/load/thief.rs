@@ -1,0 +1,45 @@
+//! What a thief does, and its victim.
+
+use std::sync::Arc;
+
+use tokio::time::sleep;
+
+use super::{
+    World,
+    browser::{Browser, Verdict},
+};
+
+/// Steals from one victim after another, one at least, until the crowd is to end.
+pub(super) async fn steal(world: Arc<World>) {
+    loop {
+        let victim = Browser::new(&world);
+        victim.log_in().await;
+        rob(&world, &victim).await;
+        if world.is_closing() {
+            return;
+        }
+    }
+}
+
+/// Copies the refresh token; one of the two uses it and goes on, and long after comes the other.
+async fn rob(world: &World, victim: &Arc<Browser>) {
+    let thief = victim.thief();
+    let is_thief_first = victim.draw(|rng| rng.bool());
+    let (first, second) = if is_thief_first { (&thief, victim) } else { (victim, &thief) };
+    let beyond_grace = world.site.grace.mul_f64(1.1);
+
+    // So that the first refresh rotates, and the second uses what that made.
+    sleep(beyond_grace).await;
+    let taken = [first.refresh().await, first.refresh().await];
+    sleep(beyond_grace).await;
+    let found = [second.refresh().await, first.refresh().await];
+
+    if found == [Verdict::LoggedOut; 2] {
+        world.count(|counts| counts.thefts += 1);
+    } else {
+        world.count(|counts| counts.missed_thefts += 1);
+        let order = if is_thief_first { "after the thief" } else { "before the thief" };
+        second.complain(&format!("is the second, and was not told of the theft ({taken:?}, then {found:?})"));
+        first.complain(&format!("refreshed the stolen token first, the victim {order}"));
+    }
+}
