@@ -3,7 +3,7 @@
 use std::{fmt, path::PathBuf};
 
 use tempfile::TempDir;
-use tests::servers::{Postgres, Redis, RedisCluster};
+use tests::servers::{Postgres, Redis, RedisCluster, SmallDisk};
 
 /// Where sessions are kept. The memory store has no cells: it dies with its process, which is the only one that can use it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,12 +37,18 @@ pub(crate) struct Bench {
     postgres: Option<Postgres>,
     redis: Option<Redis>,
     cluster: Option<RedisCluster>,
+    /// After the servers, which write to it.
+    disk: Option<SmallDisk>,
 }
+
+/// In megabytes. PostgreSQL takes the most: 40 for an empty database, and as much again for its log.
+const DISK: usize = 256;
 
 impl Bench {
     pub(crate) fn new(store: Store) -> Self {
         let folder = TempDir::new().expect("a temporary folder");
-        Self { store, files: 0, folder, postgres: None, redis: None, cluster: None }
+        let disk = SmallDisk::new(DISK);
+        Self { store, files: 0, folder, postgres: None, redis: None, cluster: None, disk }
     }
 
     /// The place of the store, as [`Settings::on`](crate::node::Settings::on) takes it; nothing if the server is missing.
@@ -61,10 +67,28 @@ impl Bench {
         self.folder.path().join(format!("{}.db", self.files))
     }
 
+    /// The disk that holds all that the servers of this bench keep; nothing where there can be no such disk.
+    pub(crate) fn disk(&self) -> Option<&SmallDisk> {
+        self.disk.as_ref()
+    }
+
+    /// A folder for a server, on the small disk if there is one.
+    pub(crate) fn server_folder(&self) -> TempDir {
+        self.disk()
+            .map_or_else(TempDir::new, |disk| TempDir::new_in(disk.path()))
+            .expect("a temporary folder")
+    }
+
+    /// The PostgreSQL server of this bench, and the disk that it lies on.
+    pub(crate) fn postgres_and_disk(&mut self) -> Option<(&mut Postgres, &SmallDisk)> {
+        self.postgres()?;
+        Some((self.postgres.as_mut()?, self.disk.as_ref()?))
+    }
+
     /// The PostgreSQL server of this bench; nothing if it is missing.
     pub(crate) fn postgres(&mut self) -> Option<&mut Postgres> {
         if self.postgres.is_none() {
-            self.postgres = Postgres::start();
+            self.postgres = Postgres::start_in(self.server_folder());
         }
         self.postgres.as_mut()
     }
@@ -72,15 +96,15 @@ impl Bench {
     /// The Redis server of this bench; nothing if it is missing.
     pub(crate) fn redis(&mut self) -> Option<&mut Redis> {
         if self.redis.is_none() {
-            self.redis = Redis::start();
+            self.redis = Redis::start_in(self.server_folder(), &[]);
         }
         self.redis.as_mut()
     }
 
-    /// The Redis Cluster of this bench; nothing if it is missing.
+    /// The Redis Cluster of this bench, each node behind a proxy; nothing if it is missing.
     pub(crate) fn cluster(&mut self) -> Option<&mut RedisCluster> {
         if self.cluster.is_none() {
-            self.cluster = RedisCluster::start();
+            self.cluster = RedisCluster::start_behind_proxies(|| self.server_folder());
         }
         self.cluster.as_mut()
     }
@@ -88,7 +112,12 @@ impl Bench {
 
 /// Where a server is reached, without the encryption that it doesn't have.
 pub(crate) fn place_of_postgres(server: &Postgres) -> String {
-    format!("{}?sslmode=disable", server.url())
+    place_of_postgres_at(server, server.server().port())
+}
+
+/// As [`place_of_postgres`], through a port that leads to the server.
+pub(crate) fn place_of_postgres_at(server: &Postgres, port: u16) -> String {
+    format!("{}?sslmode=disable", server.url_at(port))
 }
 
 /// All nodes of a cluster as one URL.

@@ -5,7 +5,12 @@
 //! the time for twenty. A cell is named as in `postgres::process_killed`, for filters. `CROWD_SEED` repeats what the clients chose.
 
 mod bench;
+mod connections;
+mod disks;
+mod failover;
 mod node;
+mod onlooker;
+mod outages;
 mod processes;
 mod scene;
 
@@ -21,7 +26,7 @@ use crate::{
     scene::Outcome,
 };
 
-use self::Cell::Struck;
+use self::Cell::{Never, Struck};
 
 /// One fault, and what it is on each store.
 struct Row {
@@ -42,13 +47,57 @@ enum Cell {
 }
 
 /// The table.
-const ROWS: &[Row] = &[Row {
-    fault: "process_killed",
-    sqlite: Struck(processes::killed),
-    postgres: Struck(processes::killed),
-    redis: Struck(processes::killed),
-    cluster: Struck(processes::killed),
-}];
+const ROWS: &[Row] = &[
+    Row {
+        fault: "process_killed",
+        sqlite: Struck(processes::killed),
+        postgres: Struck(processes::killed),
+        redis: Struck(processes::killed),
+        cluster: Struck(processes::killed),
+    },
+    Row {
+        fault: "store_killed",
+        sqlite: Never("it has no process but the nodes"),
+        postgres: Struck(outages::postgres_killed),
+        redis: Struck(outages::redis_killed),
+        cluster: Struck(outages::cluster_killed),
+    },
+    Row {
+        fault: "store_stopped",
+        sqlite: Struck(outages::sqlite_stopped),
+        postgres: Struck(outages::postgres_stopped),
+        redis: Struck(outages::redis_stopped),
+        cluster: Struck(outages::cluster_stopped),
+    },
+    Row {
+        fault: "connections_broken",
+        sqlite: Never("a file is not connected to"),
+        postgres: Struck(connections::postgres_broken),
+        redis: Struck(connections::redis_broken),
+        cluster: Struck(connections::cluster_broken),
+    },
+    Row {
+        fault: "disk_full",
+        sqlite: Struck(disks::sqlite_full),
+        postgres: Struck(disks::postgres_full),
+        redis: Struck(disks::redis_full),
+        cluster: Struck(disks::redis_full),
+    },
+    Row {
+        fault: "read_only",
+        sqlite: Struck(disks::sqlite_read_only),
+        postgres: Struck(disks::postgres_read_only),
+        redis: Struck(disks::redis_read_only),
+        cluster: Struck(disks::cluster_read_only),
+    },
+    Row {
+        fault: "failover",
+        sqlite: Never("it has no replica"),
+        postgres: Struck(failover::postgres),
+        redis: Struck(failover::redis),
+        cluster: Struck(failover::cluster),
+    },
+];
 
 impl Row {
     fn cell(&self, store: Store) -> Cell {

@@ -15,16 +15,22 @@ use axum::Json;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use session_runtime::{
-    Login, PostgresStore, RedisStore, Routes, Session, Sessions, SessionsBuilder, SqliteStore, WhenBehind,
-    login_endpoint, logout_endpoint, protected, public, refresh_endpoint, routes,
+    EventKind, Events, Login, PostgresStore, RedisStore, Routes, Session, Sessions, SessionsBuilder,
+    SqliteStore, WhenBehind, login_endpoint, logout_endpoint, protected, public, refresh_endpoint, routes,
 };
 use tempfile::TempDir;
 use tests::servers::{Launch, Server};
-use tokio::net::TcpListener;
+
+use tokio::{net::TcpListener, runtime::Handle};
 use tracing_subscriber::filter::LevelFilter;
+
+use crate::onlooker;
 
 /// What the process is to be, if it is not the test.
 const ROLE: &str = "FAULTS_ROLE";
+
+/// What a node logs when a client knows of a rotation that the store has lost.
+pub(crate) const ROLLED_FORWARD: &str = "a session was rolled forward";
 
 static ROUTES: Routes<Sessions> = routes![login, refresh, logout, me, health];
 
@@ -52,9 +58,10 @@ async fn me(session: Session) -> Json<Value> {
     Json(json!({ "user": session.user_id() }))
 }
 
+/// How many tasks the node has.
 #[public(GET "/health")]
-async fn health() -> &'static str {
-    "ok"
+async fn health() -> String {
+    Handle::current().metrics().num_alive_tasks().to_string()
 }
 
 /// How a node is set up.
@@ -153,6 +160,13 @@ impl Node {
         self.restart();
     }
 
+    /// How many tasks it has.
+    pub(crate) fn tasks(&self) -> usize {
+        let answer = onlooker::send(&self.url(), "GET /health HTTP/1.1\r\n", "").expect("the node serves");
+        let tasks = answer.rsplit("\r\n").next().and_then(|tasks| tasks.parse().ok());
+        tasks.unwrap_or_else(|| panic!("no number: {answer}"))
+    }
+
     /// What it has logged.
     pub(crate) fn log(&self) -> String {
         self.server.log()
@@ -199,10 +213,19 @@ async fn serve() -> Result<(), Box<dyn Error>> {
         .dangerous_insecure_cookies()
         .build()
         .await?;
+    tokio::spawn(tell_roll_forwards(sessions.events()));
     // Only now, or requests would wait here for as long as the store does.
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port()?)).await?;
     axum::serve(listener, ROUTES.router(sessions)).await?;
     Ok(())
+}
+
+async fn tell_roll_forwards(mut events: Events) {
+    while let Some(event) = events.next().await {
+        if event.kind == (EventKind::Refreshed { rule: 2 }) {
+            eprintln!("{ROLLED_FORWARD}");
+        }
+    }
 }
 
 async fn open(store: &str, patience: Duration) -> Result<SessionsBuilder, Box<dyn Error>> {

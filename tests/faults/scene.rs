@@ -7,7 +7,7 @@ use std::{
 
 use tests::load::{Counts, Crowd, Plan, Site};
 
-use crate::node::{Node, Settings};
+use crate::node::{Node, ROLLED_FORWARD, Settings};
 
 /// How soon every node serves again after a fault.
 const BACK_WITHIN: Duration = Duration::from_secs(2);
@@ -35,6 +35,20 @@ pub(crate) struct Scene {
 pub(crate) struct Outcome {
     pub(crate) strikes: usize,
     pub(crate) counts: Counts,
+}
+
+impl Outcome {
+    /// Asserts that refreshes were refused, or the fault was none.
+    pub(crate) fn felt(self) -> Self {
+        assert!(self.counts.unavailable > 0, "nobody felt the fault: {}", self.counts);
+        self
+    }
+
+    /// Asserts that the store had lost rotations, or the fault was none.
+    pub(crate) fn rolled_forward(self) -> Self {
+        assert!(self.counts.rolled_forward > 0, "nothing was lost: {}", self.counts);
+        self
+    }
 }
 
 impl Scene {
@@ -68,8 +82,13 @@ impl Scene {
 
     /// Strikes as often as the form of the run asks for, while the crowd works. `strike` returns when the fault is over; then every
     /// node has to answer a refresh within [`BACK_WITHIN`].
-    pub(crate) fn strike(&mut self, mut strike: impl FnMut(&mut Self)) {
-        for _ in 0..form(2, 20) {
+    pub(crate) fn strike(&mut self, strike: impl FnMut(&mut Self)) {
+        self.strike_often(form(2, 20), strike);
+    }
+
+    /// As [`strike`](Self::strike), so many times.
+    pub(crate) fn strike_often(&mut self, times: usize, mut strike: impl FnMut(&mut Self)) {
+        for _ in 0..times {
             self.crowd.work_for(Duration::from_millis(500));
             strike(self);
             let recovery = self.crowd.recover(Instant::now());
@@ -79,12 +98,28 @@ impl Scene {
         self.crowd.work_for(Duration::from_millis(500));
     }
 
+    /// Lets the clients work on, for `least`, and until so many more of something were counted, but not for longer than `most`.
+    pub(crate) fn work_until(
+        &self,
+        more: usize,
+        counted: impl Fn(&Counts) -> usize,
+        (least, most): (Duration, Duration),
+    ) {
+        let (started, before) = (Instant::now(), counted(&self.crowd.counts()));
+        self.crowd.work_for(least);
+        while counted(&self.crowd.counts()) < before + more && started.elapsed() < most {
+            self.crowd.work_for(Duration::from_millis(20));
+        }
+    }
+
     /// Ends the work, and asserts that nobody was harmed.
     pub(crate) fn end(self) -> Outcome {
         let logs = self.logs();
         let Self { nodes, crowd, strikes } = self;
         let mut counts = crowd.finish();
-        counts.panics = nodes.iter().map(|node| node.log().matches("panicked at").count()).sum();
+        let logged = |what| nodes.iter().map(|node| node.log().matches(what).count()).sum();
+        counts.panics = logged("panicked at");
+        counts.rolled_forward = logged(ROLLED_FORWARD);
         if counts.is_harmful() {
             eprintln!("{logs}");
         }

@@ -271,6 +271,7 @@ impl Browser {
         let sent = Instant::now();
         let answer = self.exchange(call, node, cookies).await;
         let took = sent.elapsed();
+        self.world.count(|counts| counts.slowest = counts.slowest.max(took));
         sleep(fate.back).await;
         self.note(call, answer.as_ref());
         let lost = if fate.is_lost { ", lost" } else { "" };

@@ -33,6 +33,10 @@ pub struct Counts {
     pub unanswered: usize,
     /// Messages that were under way for longer than the grace, their delays included.
     pub overdue: usize,
+    /// The longest that a node took for an answer.
+    pub slowest: Duration,
+    /// Refreshes by which the store learned again what it had lost, in the logs of the nodes.
+    pub rolled_forward: usize,
     /// Panics in the logs of the nodes.
     pub panics: usize,
     /// How long it took each time until every node answered a refresh again.
@@ -64,6 +68,8 @@ impl Counts {
         self.wrong_answers += other.wrong_answers;
         self.unanswered += other.unanswered;
         self.overdue += other.overdue;
+        self.slowest = self.slowest.max(other.slowest);
+        self.rolled_forward += other.rolled_forward;
         self.panics += other.panics;
         self.recoveries.extend(&other.recoveries);
         self.complaints.extend_from_slice(&other.complaints);
@@ -97,12 +103,13 @@ impl fmt::Display for Counts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
             f,
-            "{} requests, {} refreshes, {} rotations, {} without an answer, {} times 503 ({} on a protected route), \
+            "{} requests, {} refreshes, {} rotations, {} rolled forward, {} without an answer, {} times 503 ({} on a protected route), \
              {} overdue; of {} sessions {} logged out, {} lost ({} excused); of {} thefts {} missed; {} crossed answers, \
-             {} wrong ones, {} panics; back after at most {} ms",
+             {} wrong ones, {} panics; answered after at most {} ms, back after at most {} ms",
             self.requests,
             self.refreshes,
             self.rotations,
+            self.rolled_forward,
             self.unanswered,
             self.unavailable + self.protected_unavailable,
             self.protected_unavailable,
@@ -116,6 +123,7 @@ impl fmt::Display for Counts {
             self.crossed_answers,
             self.wrong_answers,
             self.panics,
+            self.slowest.as_millis(),
             self.recovery().as_millis(),
         )
     }

@@ -120,17 +120,34 @@ impl Server {
         self.process.as_ref().expect("the server runs").signal(signal);
     }
 
+    /// Stops it, and the processes that it has started, until it is [thawed](Self::thaw).
+    pub fn freeze(&self) {
+        self.signal("STOP");
+        self.process
+            .as_ref()
+            .into_iter()
+            .flat_map(Process::children)
+            .for_each(|child| signal("STOP", &child));
+    }
+
+    /// Has it go on after [`freeze`](Self::freeze).
+    pub fn thaw(&self) {
+        self.process
+            .as_ref()
+            .into_iter()
+            .flat_map(Process::children)
+            .for_each(|child| signal("CONT", &child));
+        self.signal("CONT");
+    }
+
     /// Ends it, and the processes that it has started, as a power failure would: `kill -9`.
     pub fn kill(&mut self) {
         if let Some(process) = self.process.take() {
             // So that it starts no more of them.
-            process.signal("STOP");
+            signal("STOP", &process.server);
             let children = process.children();
-            process.signal("KILL");
-            for child in children {
-                // It may have ended by itself.
-                succeeds(Command::new("kill").args(["-s", "KILL", &child]));
-            }
+            signal("KILL", &process.server);
+            children.iter().for_each(|child| signal("KILL", child));
         }
     }
 
@@ -146,6 +163,23 @@ impl Server {
         while let Err(error) = self.launch() {
             assert!(started.elapsed() < PATIENCE, "{error}");
             sleep(Duration::from_millis(100));
+        }
+    }
+
+    /// Waits until it answers, and starts it again if it has ended by itself.
+    ///
+    /// # Panics
+    ///
+    /// If it does not answer.
+    pub fn await_return(&mut self) {
+        let Launch { mut probe, .. } = (self.launch)(self.folder.path(), self.port);
+        let started = Instant::now();
+        while !succeeds(&mut probe) {
+            if self.process.as_mut().is_none_or(Process::has_ended) {
+                return self.restart();
+            }
+            assert!(started.elapsed() < PATIENCE, "{probe:?} fails:\n{}", self.log());
+            sleep(Duration::from_millis(20));
         }
     }
 
@@ -171,6 +205,11 @@ impl Server {
         let log = fs::read_to_string(log).unwrap_or_default();
         Err(format!("{server:?} {failure}:\n{log}"))
     }
+}
+
+/// Sends a signal to a process, which may have ended by itself.
+fn signal(signal: &str, process: &str) {
+    succeeds(Command::new("kill").args(["-s", signal, process]));
 }
 
 /// Runs a command to its end.

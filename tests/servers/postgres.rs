@@ -89,13 +89,12 @@ impl Postgres {
         Some(started)
     }
 
-    /// Starts a standby of it, which receives what is committed a moment later.
+    /// Starts a standby of it, which keeps in a folder what it receives a moment after it was committed.
     ///
     /// # Panics
     ///
     /// If it does not start.
-    pub fn standby(&self) -> Self {
-        let folder = TempDir::new().expect("a temporary folder");
+    pub fn standby(&self, folder: TempDir) -> Self {
         if let Some(user) = Unprivileged::if_root() {
             user.own(folder.path());
         }
@@ -173,7 +172,13 @@ fn launch(folder: &Path, port: u16, settings: &[&str]) -> Launch {
     server.arg("-D").arg(folder.join("data"));
     server.args(["-p", &port.to_string(), "-k", ""]);
     // A crash of the process loses nothing by this, only one of the machine would.
-    let always = ["listen_addresses=127.0.0.1", "fsync=off", "max_connections=200"];
+    let always = [
+        "listen_addresses=127.0.0.1",
+        "fsync=off",
+        "max_connections=200",
+        "min_wal_size=32MB",
+        "max_wal_size=64MB",
+    ];
     for setting in always.iter().chain(settings) {
         server.args(["-c", setting]);
     }

@@ -342,6 +342,24 @@ impl ClusterNode {
         self.ask(&["info", "replication"]).contains("role:master")
     }
 
+    /// Whether it is a replica of another one, as it thinks.
+    pub fn replicates(&self, primary: &Self) -> bool {
+        let id = primary.ask(&["cluster", "myid"]);
+        let nodes = self.ask(&["cluster", "nodes"]);
+        nodes.lines().any(|line| line.contains("myself") && line.contains(&format!(" {id} ")))
+    }
+
+    /// How much of what was written it has.
+    ///
+    /// # Panics
+    ///
+    /// If it does not say so.
+    pub fn offset(&self) -> u64 {
+        let info = self.ask(&["info", "replication"]);
+        let offset = info.lines().find_map(|line| line.strip_prefix("master_repl_offset:"));
+        offset.and_then(|offset| offset.trim().parse().ok()).expect("an offset")
+    }
+
     /// Has a replica receive nothing any more.
     ///
     /// # Panics
