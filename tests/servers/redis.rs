@@ -210,6 +210,11 @@ impl RedisCluster {
         ask(self.0[0].port(), &[&["-c"], command].concat())
     }
 
+    /// Runs a command on one of its [nodes](Self::urls), and returns what that answers.
+    pub fn ask_node(&self, node: usize, command: &[&str]) -> String {
+        ask(self.0[node].port(), command)
+    }
+
     /// Kills the primary that has a key, and waits until its replica has taken over.
     ///
     /// # Panics
