@@ -4,6 +4,7 @@ use std::{fmt, path::PathBuf};
 
 use tempfile::TempDir;
 use tests::servers::{Postgres, Redis, RedisCluster, SmallDisk};
+use tokio_postgres::NoTls;
 
 /// Where sessions are kept. The memory store has no cells: it dies with its process, which is the only one that can use it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,7 +62,31 @@ impl Bench {
         })
     }
 
-    /// A path for a new database file.
+    /// Ends the connections on which nodes wait for news of revocations, as an idle connection is ended on the way. SQLite has none: its
+    /// file is asked again and again.
+    pub(crate) fn kill_listeners(&self) {
+        if let Some(server) = &self.postgres {
+            kill_listeners_of_postgres(server);
+        }
+        let blocked = |clients: &str| {
+            let lines = clients.lines().filter(|line| line.contains(" flags=b "));
+            lines.filter_map(|line| line.split([' ', '=']).nth(1)).map(str::to_owned).collect::<Vec<_>>()
+        };
+        if let Some(server) = &self.redis {
+            for client in blocked(&server.ask(&["client", "list"])) {
+                server.ask(&["client", "kill", "id", &client]);
+            }
+        }
+        if let Some(cluster) = &self.cluster {
+            for node in 0..cluster.urls().len() {
+                for client in blocked(&cluster.ask_node(node, &["client", "list"])) {
+                    cluster.ask_node(node, &["client", "kill", "id", &client]);
+                }
+            }
+        }
+    }
+
+    /// A path for a new file.
     pub(crate) fn file(&mut self) -> PathBuf {
         self.files += 1;
         self.folder.path().join(format!("{}.db", self.files))
@@ -124,4 +149,15 @@ pub(crate) fn place_of_postgres_at(server: &Postgres, port: u16) -> String {
 pub(crate) fn place_of_cluster(cluster: &RedisCluster) -> String {
     let nodes: Vec<_> = cluster.urls().iter().map(|url| url.replacen("redis://", "", 1)).collect();
     format!("redis-cluster://{}", nodes.join(","))
+}
+
+fn kill_listeners_of_postgres(server: &Postgres) {
+    let kill = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN %'";
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.expect("a runtime").block_on(async {
+        let connected = tokio_postgres::connect(&place_of_postgres(server), NoTls).await;
+        let (sql, connection) = connected.expect("the server is there");
+        tokio::spawn(connection);
+        sql.batch_execute(kill).await.expect("the superuser may do it");
+    });
 }

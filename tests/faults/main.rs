@@ -5,24 +5,31 @@
 //! the time for twenty. A cell is named as in `postgres::process_killed`, for filters. `CROWD_SEED` repeats what the clients chose.
 
 mod bench;
+mod clocks;
 mod connections;
 mod disks;
 mod failover;
+mod feed;
+mod keys;
 mod node;
 mod onlooker;
 mod outages;
 mod processes;
+mod report;
 mod scene;
+mod severed;
 
 use std::{
     process::ExitCode,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Instant,
 };
 
 use libtest_mimic::{Arguments, Completion, Trial};
 
 use crate::{
     bench::{Bench, Store},
+    report::Report,
     scene::Outcome,
 };
 
@@ -54,6 +61,27 @@ const ROWS: &[Row] = &[
         postgres: Struck(processes::killed),
         redis: Struck(processes::killed),
         cluster: Struck(processes::killed),
+    },
+    Row {
+        fault: "clocks_apart",
+        sqlite: Never("its processes are on one machine, and keep time by the clock of that"),
+        postgres: Struck(clocks::apart),
+        redis: Struck(clocks::apart),
+        cluster: Struck(clocks::apart),
+    },
+    Row {
+        fault: "keys_changed",
+        sqlite: Struck(keys::changed),
+        postgres: Struck(keys::changed),
+        redis: Struck(keys::changed),
+        cluster: Struck(keys::changed),
+    },
+    Row {
+        fault: "feed_cut",
+        sqlite: Struck(feed::cut),
+        postgres: Struck(feed::cut),
+        redis: Struck(feed::cut),
+        cluster: Struck(feed::cut),
     },
     Row {
         fault: "store_killed",
@@ -130,32 +158,17 @@ fn trials_of(store: Store, report: &Arc<Report>) -> Vec<Trial> {
         let Struck(strike) = row.cell(store) else { return None };
         let (kept, report) = (Arc::clone(&kept), Arc::clone(report));
         Some(Trial::ignorable_test(format!("{store}::{}", row.fault), move || {
+            let started = Instant::now();
             let mut bench = lock(&kept).take().unwrap_or_else(|| Bench::new(store));
             let Some(outcome) = strike(&mut bench) else {
                 return Ok(Completion::ignored_with("a server is missing"));
             };
-            report.add(row.fault, store, outcome);
+            report.add(row.fault, store, outcome, started.elapsed());
             *lock(&kept) = Some(bench);
             Ok(Completion::Completed)
         }))
     };
     ROWS.iter().filter_map(trial).collect()
-}
-
-/// What came of the cells.
-#[derive(Default)]
-struct Report(Mutex<Vec<(&'static str, Store, Outcome)>>);
-
-impl Report {
-    fn add(&self, fault: &'static str, store: Store, outcome: Outcome) {
-        lock(&self.0).push((fault, store, outcome));
-    }
-
-    fn print(&self) {
-        for (fault, store, Outcome { strikes, counts }) in lock(&self.0).iter() {
-            println!("{fault:20} {store:10} {strikes} {counts}");
-        }
-    }
 }
 
 fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -15,8 +15,9 @@ use axum::Json;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use session_runtime::{
-    EventKind, Events, Login, PostgresStore, RedisStore, Routes, Session, Sessions, SessionsBuilder,
-    SqliteStore, WhenBehind, login_endpoint, logout_endpoint, protected, public, refresh_endpoint, routes,
+    Clock, EventKind, Events, Login, PostgresStore, RedisStore, Routes, Session, SessionStore, Sessions,
+    SessionsBuilder, SqliteStore, Timestamp, WhenBehind, login_endpoint, logout_endpoint, protected, public,
+    refresh_endpoint, routes,
 };
 use tempfile::TempDir;
 use tests::servers::{Launch, Server};
@@ -24,7 +25,7 @@ use tests::servers::{Launch, Server};
 use tokio::{net::TcpListener, runtime::Handle};
 use tracing_subscriber::filter::LevelFilter;
 
-use crate::onlooker;
+use crate::{onlooker, severed::Severed};
 
 /// What the process is to be, if it is not the test.
 const ROLE: &str = "FAULTS_ROLE";
@@ -32,7 +33,7 @@ const ROLE: &str = "FAULTS_ROLE";
 /// What a node logs when a client knows of a rotation that the store has lost.
 pub(crate) const ROLLED_FORWARD: &str = "a session was rolled forward";
 
-static ROUTES: Routes<Sessions> = routes![login, refresh, logout, me, health];
+static ROUTES: Routes<Sessions> = routes![login, refresh, logout, me, checked, clock, tasks];
 
 #[derive(Deserialize)]
 struct Credentials {
@@ -58,9 +59,20 @@ async fn me(session: Session) -> Json<Value> {
     Json(json!({ "user": session.user_id() }))
 }
 
-/// How many tasks the node has.
-#[public(GET "/health")]
-async fn health() -> String {
+#[protected(GET "/checked", check = store)]
+async fn checked(session: Session) -> Json<Value> {
+    Json(json!({ "user": session.user_id() }))
+}
+
+/// What this node's own clock shows, in milliseconds.
+#[public(GET "/clock")]
+async fn clock() -> String {
+    Clock::system().now().as_millis().to_string()
+}
+
+/// How many tasks this node has.
+#[public(GET "/tasks")]
+async fn tasks() -> String {
     Handle::current().metrics().num_alive_tasks().to_string()
 }
 
@@ -78,6 +90,8 @@ pub(crate) struct Settings {
     pub(crate) store_timeout: Duration,
     pub(crate) feed_bound: Duration,
     pub(crate) fail_closed: bool,
+    /// The feed is cut while there is such a file.
+    pub(crate) feed_switch: Option<PathBuf>,
     /// Further variables for the process, such as `LD_PRELOAD`.
     pub(crate) environment: Vec<(String, String)>,
 }
@@ -93,6 +107,7 @@ impl Settings {
             store_timeout: Duration::from_millis(500),
             feed_bound: Duration::from_secs(2),
             fail_closed: false,
+            feed_switch: None,
             environment: Vec::new(),
         }
     }
@@ -110,6 +125,8 @@ impl Settings {
             ("NODE_FEED_BOUND_MS".to_owned(), self.feed_bound.as_millis().to_string()),
             ("NODE_FAIL_CLOSED".to_owned(), self.fail_closed.to_string()),
         ];
+        let switch = self.feed_switch.iter().map(|file| file.display().to_string());
+        variables.extend(switch.map(|file| ("NODE_FEED_SWITCH".to_owned(), file)));
         variables.extend(self.environment.iter().cloned());
         variables
     }
@@ -162,9 +179,15 @@ impl Node {
 
     /// How many tasks it has.
     pub(crate) fn tasks(&self) -> usize {
-        let answer = onlooker::send(&self.url(), "GET /health HTTP/1.1\r\n", "").expect("the node serves");
+        let answer = onlooker::send(&self.url(), "GET /tasks HTTP/1.1\r\n", "").expect("the node serves");
         let tasks = answer.rsplit("\r\n").next().and_then(|tasks| tasks.parse().ok());
         tasks.unwrap_or_else(|| panic!("no number: {answer}"))
+    }
+
+    /// What its own clock shows.
+    pub(crate) fn clock(&self) -> Timestamp {
+        let shown = ask_clock(self.server.port()).expect("it runs");
+        Timestamp::from_millis(shown)
     }
 
     /// What it has logged.
@@ -181,7 +204,7 @@ fn this_program() -> PathBuf {
 pub(crate) fn play_role() -> Option<ExitCode> {
     let result = match env::var(ROLE).ok()?.as_str() {
         "node" => serve(),
-        "probe" => probe().map_err(Into::into),
+        "probe" => probe(),
         role => Err(format!("there is no role {role}").into()),
     };
     Some(result.map_or_else(
@@ -230,32 +253,42 @@ async fn tell_roll_forwards(mut events: Events) {
 
 async fn open(store: &str, patience: Duration) -> Result<SessionsBuilder, Box<dyn Error>> {
     Ok(match store.split_once(':').ok_or("the store has no scheme")? {
-        ("sqlite", path) => {
-            Sessions::builder(SqliteStore::builder(path).busy_timeout(patience).open().await?)
-        }
+        ("sqlite", path) => sessions_on(SqliteStore::builder(path).busy_timeout(patience).open().await?),
         ("redis-cluster", nodes) => {
             let nodes = nodes.trim_start_matches('/').split(',');
             let urls: Vec<_> = nodes.map(|node| format!("redis://{node}")).collect();
             let store = RedisStore::cluster(urls.iter().map(String::as_str));
-            Sessions::builder(store.response_timeout(patience).connect_timeout(patience).open().await?)
+            sessions_on(store.response_timeout(patience).connect_timeout(patience).open().await?)
         }
         ("redis", _) => {
             let store = RedisStore::builder(store).response_timeout(patience).connect_timeout(patience);
-            Sessions::builder(store.open().await?)
+            sessions_on(store.open().await?)
         }
-        ("postgres", _) => Sessions::builder(PostgresStore::builder(store).timeout(patience).open().await?),
+        ("postgres", _) => sessions_on(PostgresStore::builder(store).timeout(patience).open().await?),
         (scheme, _) => return Err(format!("there is no store {scheme}").into()),
     })
 }
 
+fn sessions_on<S: SessionStore>(store: S) -> SessionsBuilder {
+    match env::var_os("NODE_FEED_SWITCH") {
+        Some(file) => Sessions::builder(Severed { inner: store, while_there_is: file.into() }),
+        None => Sessions::builder(store),
+    }
+}
+
 /// Succeeds if the node serves.
-fn probe() -> io::Result<()> {
-    let mut connection = TcpStream::connect((Ipv4Addr::LOCALHOST, port().map_err(io::Error::other)?))?;
+fn probe() -> Result<(), Box<dyn Error>> {
+    ask_clock(port()?)?;
+    Ok(())
+}
+
+fn ask_clock(port: u16) -> Result<u64, Box<dyn Error>> {
+    let mut connection = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
     connection.set_read_timeout(Some(Duration::from_secs(1)))?;
-    connection.write_all(b"GET /health HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")?;
+    connection.write_all(b"GET /clock HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")?;
     let mut answer = String::new();
     connection.read_to_string(&mut answer)?;
-    if answer.starts_with("HTTP/1.1 200") { Ok(()) } else { Err(io::Error::other(answer)) }
+    Ok(answer.rsplit("\r\n").next().unwrap_or_default().parse()?)
 }
 
 fn variable(name: &str) -> Result<String, String> {

@@ -33,7 +33,7 @@ pub(crate) fn endure(place: &str, plan: Plan, strike: impl FnMut(&mut Scene)) ->
     let settings = Settings { access_lifetime: Duration::from_secs(3600), ..Settings::on(place) };
     let mut scene = Scene::with(&settings, plan);
     let onlooker = Onlooker::start(&scene);
-    scene.strike_often(form(1, 20), strike);
+    scene.strike_times(form(1, 20), strike);
     onlooker.leave();
     let outcome = scene.end();
     let counts = &outcome.counts;

@@ -73,7 +73,9 @@ impl Scene {
             nodes: nodes.iter().map(Node::url).collect(),
             login: "/login",
             refresh: "/refresh",
+            logout: "/logout",
             protected: "/me",
+            checked: "/checked",
             account: |number| (format!("user-{number}"), String::new()),
             grace: settings[0].grace,
         };
@@ -83,11 +85,11 @@ impl Scene {
     /// Strikes as often as the form of the run asks for, while the crowd works. `strike` returns when the fault is over; then every
     /// node has to answer a refresh within [`BACK_WITHIN`].
     pub(crate) fn strike(&mut self, strike: impl FnMut(&mut Self)) {
-        self.strike_often(form(2, 20), strike);
+        self.strike_times(form(2, 20), strike);
     }
 
     /// As [`strike`](Self::strike), so many times.
-    pub(crate) fn strike_often(&mut self, times: usize, mut strike: impl FnMut(&mut Self)) {
+    pub(crate) fn strike_times(&mut self, times: usize, mut strike: impl FnMut(&mut Self)) {
         for _ in 0..times {
             self.crowd.work_for(Duration::from_millis(500));
             strike(self);

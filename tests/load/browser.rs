@@ -2,6 +2,7 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
+    iter,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -66,7 +67,9 @@ struct Messages {
 pub(super) enum Call {
     Login,
     Refresh,
+    Logout,
     Protected,
+    Checked,
 }
 
 /// What an answer means to a client.
@@ -94,6 +97,7 @@ struct Fate {
 }
 
 struct Answer {
+    status: StatusCode,
     verdict: Verdict,
     headers: HeaderMap,
     text: String,
@@ -166,7 +170,22 @@ impl Browser {
         Some(verdict)
     }
 
-    /// Waits for what is still under way, refreshes a last time, and calls the protected route.
+    /// Waits for a new refresh token, or for the end of the session.
+    pub(super) async fn renewal(&self) {
+        let before = self.refresh_token();
+        while !self.is_out() && self.refresh_token() == before {
+            sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// Refreshes at one node again and again.
+    pub(super) async fn keep_refreshing(&self, node: usize) {
+        while self.refresh_at(node, PATIENCE).await.is_some() {
+            sleep(self.world.plan.rest).await;
+        }
+    }
+
+    /// Waits for what is still under way, refreshes a last time, and calls the protected route at every node.
     pub(super) async fn leave(&self) {
         while !lock(&self.messages).under_way.is_empty() {
             sleep(Duration::from_millis(5)).await;
@@ -174,8 +193,9 @@ impl Browser {
         if self.is_out() {
             return;
         }
-        for call in [Call::Refresh, Call::Protected] {
-            let verdict = self.insist(call, None, PATIENCE).await;
+        let everywhere = (0..self.world.site.nodes.len()).map(|node| (Call::Protected, Some(node)));
+        for (call, node) in iter::once((Call::Refresh, None)).chain(everywhere) {
+            let verdict = self.insist(call, node, PATIENCE).await;
             if verdict != Some(Verdict::Served) {
                 self.world.count(|counts| counts.sessions_lost += 1);
                 self.complain(&format!("lost its session: the last {call:?} is answered with {verdict:?}"));
@@ -280,16 +300,20 @@ impl Browser {
         answer
     }
 
+    /// The status of an answer that changes nothing here.
+    pub(super) async fn status(&self, call: Call, node: usize, cookies: String) -> Option<StatusCode> {
+        Some(self.exchange(call, node, cookies).await?.status)
+    }
+
     async fn exchange(&self, call: Call, node: usize, cookies: String) -> Option<Answer> {
         let site = &self.world.site;
-        let (method, path) = match call {
-            Call::Login => (Method::POST, site.login),
-            Call::Refresh => (Method::POST, site.refresh),
-            Call::Protected => (Method::GET, site.protected),
+        let method = match call {
+            Call::Login | Call::Refresh | Call::Logout => Method::POST,
+            Call::Protected | Call::Checked => Method::GET,
         };
         let mut request = Request::builder()
             .method(method)
-            .uri(format!("{}{path}", site.nodes[node]))
+            .uri(format!("{}{}", site.nodes[node], self.path(call)))
             .header(USER_AGENT, format!("Crowd/1.0 ({})", self.number))
             .header("sec-fetch-site", "same-origin")
             .header("rid", "session");
@@ -301,7 +325,7 @@ impl Browser {
                 request = request.header(CONTENT_TYPE, "application/json");
                 Body::from(json!({ "user": self.user, "password": self.password }).to_string())
             }
-            Call::Refresh | Call::Protected => Body::empty(),
+            _ => Body::empty(),
         };
         let request = request.body(body).expect("a request");
         let (parts, body) = self.world.client.request(request).await.ok()?.into_parts();
@@ -319,14 +343,14 @@ impl Browser {
             _ => Verdict::Wrong,
         };
         let text = format!("{status} {}", reason.unwrap_or_default());
-        if verdict == Verdict::Served {
+        if verdict == Verdict::Served && call != Call::Logout {
             let answer: Value = serde_json::from_slice(body).unwrap_or_default();
             if answer["user"] != self.user {
                 self.world.count(|counts| counts.crossed_answers += 1);
                 self.complain(&format!("is answered on {call:?} with {answer}"));
             }
         }
-        Answer { verdict, headers, text }
+        Answer { status, verdict, headers, text }
     }
 
     /// What a browser does with an answer that reaches it.
@@ -410,7 +434,8 @@ impl Browser {
         })
     }
 
-    fn cookies(&self, call: Call) -> String {
+    /// What goes with a call.
+    pub(super) fn cookies(&self, call: Call) -> String {
         let url = self.url(call);
         let jar = lock(&self.jar);
         let cookies: Vec<_> =
@@ -419,13 +444,18 @@ impl Browser {
     }
 
     fn url(&self, call: Call) -> Url {
+        Url::parse(&format!("{HOST}{}", self.path(call))).expect("a URL")
+    }
+
+    fn path(&self, call: Call) -> &'static str {
         let site = &self.world.site;
-        let path = match call {
+        match call {
             Call::Login => site.login,
             Call::Refresh => site.refresh,
+            Call::Logout => site.logout,
             Call::Protected => site.protected,
-        };
-        Url::parse(&format!("{HOST}{path}")).expect("a URL")
+            Call::Checked => site.checked,
+        }
     }
 
     fn remember(&self, what: String) {

@@ -25,14 +25,18 @@ use std::{
     time::{Duration, Instant},
 };
 
-use axum::body::Body;
+use axum::{body::Body, http::StatusCode};
 use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::TokioExecutor,
 };
-use tokio::{runtime::Runtime, task::JoinSet, time::sleep};
+use tokio::{
+    runtime::{Handle, Runtime},
+    task::JoinSet,
+    time::{sleep, timeout},
+};
 
-use self::browser::Browser;
+use self::browser::{Browser, Call};
 pub use self::counts::Counts;
 
 /// How long the nodes may take to serve again after a fault, or at the start, before that is a failure.
@@ -47,8 +51,12 @@ pub struct Site {
     pub login: &'static str,
     /// Answers `{"user": …}`.
     pub refresh: &'static str,
+    /// Ends the session.
+    pub logout: &'static str,
     /// A protected route, which answers with an object that has `user`.
     pub protected: &'static str,
+    /// The like with `check = store`.
+    pub checked: &'static str,
     /// The user and password of the client of a number.
     pub account: fn(usize) -> (String, String),
     /// The grace of its sessions.
@@ -69,7 +77,7 @@ pub struct Plan {
 
 impl Default for Plan {
     fn default() -> Self {
-        Self { clients: 16, thieves: 2, rest: Duration::from_millis(100) }
+        Self { clients: 24, thieves: 2, rest: Duration::from_millis(80) }
     }
 }
 
@@ -126,6 +134,18 @@ impl Crowd {
         self.world.counts().clone()
     }
 
+    /// Somebody who is led by the test; logged in, and not counted among the sessions.
+    ///
+    /// # Panics
+    ///
+    /// If the login fails.
+    pub fn visitor(&self) -> Visitor {
+        let browser = Browser::new(&self.world);
+        self.runtime.block_on(browser.log_in());
+        let cookies = browser.cookies(Call::Protected);
+        Visitor { browser, cookies, runtime: self.runtime.handle().clone() }
+    }
+
     /// Waits until every node answers a refresh, and notes how long that took since `since`, the end of a fault.
     ///
     /// # Panics
@@ -146,6 +166,35 @@ impl Crowd {
         recovery
     }
 
+    /// Waits until every honest client has a refresh token that was made after this call.
+    ///
+    /// # Panics
+    ///
+    /// If one never gets it.
+    pub fn renew(&self) {
+        let grace = self.world.site.grace;
+        self.runtime.block_on(async {
+            // What was made before may still be under way.
+            sleep(grace).await;
+            let mut renewals = JoinSet::new();
+            for browser in &self.honest {
+                let browser = Arc::clone(browser);
+                renewals.spawn(async move { browser.renewal().await });
+            }
+            for (node, probe) in self.probes.iter().cloned().enumerate() {
+                renewals.spawn(async move {
+                    let renewal = probe.renewal();
+                    tokio::select! {
+                        () = renewal => {},
+                        () = probe.keep_refreshing(node) => {},
+                    }
+                });
+            }
+            let renewed = timeout(PATIENCE, renewals.join_all()).await;
+            assert!(renewed.is_ok(), "not everyone got a new refresh token within {PATIENCE:?}");
+        });
+    }
+
     /// Ends the work, and has every honest client refresh once more.
     pub fn finish(mut self) -> Counts {
         self.world.is_closing.store(true, Ordering::Relaxed);
@@ -161,6 +210,48 @@ impl Crowd {
             last.join_all().await;
         });
         world.counts().clone()
+    }
+}
+
+/// A client that does what a test tells it to, once, and is told what it is answered.
+pub struct Visitor {
+    browser: Arc<Browser>,
+    /// Those that the login set.
+    cookies: String,
+    runtime: Handle,
+}
+
+impl Visitor {
+    /// Calls the protected route at a node, with the access token of the login.
+    ///
+    /// # Panics
+    ///
+    /// If there is no answer.
+    pub fn call(&self, node: usize) -> StatusCode {
+        self.ask(Call::Protected, node)
+    }
+
+    /// As [`call`](Self::call), the route that asks the store.
+    ///
+    /// # Panics
+    ///
+    /// If there is no answer.
+    pub fn call_checked(&self, node: usize) -> StatusCode {
+        self.ask(Call::Checked, node)
+    }
+
+    /// Ends the session at a node, and keeps the access token.
+    ///
+    /// # Panics
+    ///
+    /// If that is refused.
+    pub fn log_out(&self, node: usize) {
+        assert_eq!(self.ask(Call::Logout, node), StatusCode::OK, "the logout");
+    }
+
+    fn ask(&self, call: Call, node: usize) -> StatusCode {
+        let status = self.runtime.block_on(self.browser.status(call, node, self.cookies.clone()));
+        status.unwrap_or_else(|| panic!("node {node} does not answer {call:?}"))
     }
 }
 

@@ -274,6 +274,11 @@ impl RedisCluster {
         wait_until("the cluster is whole", || self.0.iter().all(is_whole));
     }
 
+    /// Runs a command on one of its [nodes](Self::urls), and returns what that answers.
+    pub fn ask_node(&self, node: usize, command: &[&str]) -> String {
+        self.0[node].ask(command)
+    }
+
     /// Kills the primary that has a key, and waits until its replica has taken over.
     ///
     /// # Panics
