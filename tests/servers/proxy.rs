@@ -6,7 +6,7 @@ use std::{
     net::{Ipv4Addr, SocketAddr},
     sync::{
         Arc,
-        atomic::{AtomicU32, Ordering},
+        atomic::{AtomicU32, AtomicUsize, Ordering},
     },
     thread::{self, JoinHandle},
     time::Duration,
@@ -27,6 +27,7 @@ use tokio::{
 pub struct Proxy {
     port: u16,
     course: Option<watch::Sender<Course>>,
+    taken: Arc<AtomicUsize>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -78,9 +79,11 @@ impl Proxy {
             (place, listener)
         };
         let port = place.address.port();
-        let serve = move || runtime.block_on(place.serve(listener, to_follow));
+        let taken = Arc::new(AtomicUsize::new(0));
+        let count = Arc::clone(&taken);
+        let serve = move || runtime.block_on(place.serve(listener, to_follow, &count));
         let thread = thread::Builder::new().name("proxy".to_owned()).spawn(serve).expect("a thread");
-        Self { port, course: Some(course), thread: Some(thread) }
+        Self { port, course: Some(course), taken, thread: Some(thread) }
     }
 
     /// A proxy before a server's port.
@@ -115,6 +118,11 @@ impl Proxy {
     /// Resets all present connections.
     pub fn cut(&self) {
         self.change(|course| course.cuts += 1);
+    }
+
+    /// How many connections it has taken so far.
+    pub fn taken(&self) -> usize {
+        self.taken.load(Ordering::Relaxed)
     }
 
     fn change(&self, change: impl FnOnce(&mut Course)) {
@@ -154,7 +162,7 @@ impl Place {
     }
 
     /// Takes connections until there is no course to follow any more.
-    async fn serve(self, listener: TcpListener, mut course: watch::Receiver<Course>) {
+    async fn serve(self, listener: TcpListener, mut course: watch::Receiver<Course>, taken: &AtomicUsize) {
         let answers = Arc::new(AtomicU32::new(0));
         let mut listener = Some(listener);
         loop {
@@ -169,6 +177,7 @@ impl Place {
             tokio::select! {
                 changed = course.changed() => if changed.is_err() { return },
                 accepted = accept => if let Ok((client, _)) = accepted {
+                    taken.fetch_add(1, Ordering::Relaxed);
                     let line = Line { begun: *course.borrow(), course: course.clone(), answers: Arc::clone(&answers) };
                     tokio::spawn(line.connect(client));
                 },

@@ -1,20 +1,32 @@
 //! Connections: how they are made, lent and given back.
 
-use std::{fmt::Write as _, sync::Arc, time::Duration};
+use std::{
+    fmt::Write as _,
+    future::pending,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
-use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime};
+use deadpool_postgres::{Connect, Manager, ManagerConfig, Object, Pool, RecyclingMethod, Runtime};
 use futures_util::{
     FutureExt as _,
-    future::{maybe_done, poll_immediate},
+    future::{BoxFuture, maybe_done, poll_immediate},
 };
 use rustls::{
     ClientConfig, RootCertStore,
     crypto::aws_lc_rs,
     pki_types::{CertificateDer, pem::PemObject as _},
 };
-use tokio::time::{Instant, timeout_at};
+use tokio::{
+    sync::{Mutex, OwnedMutexGuard},
+    task::JoinHandle,
+    time::{Instant, timeout, timeout_at},
+};
 use tokio_postgres::{
-    Config, Row, Statement,
+    Client, Config, Row, Statement,
     config::{Host, SslMode, TargetSessionAttrs},
     types::ToSql,
 };
@@ -93,7 +105,8 @@ impl Address {
     pub(super) fn pool(self, connections: usize, patience: Duration) -> Result<Pool, StoreError> {
         // A connection is asked for nothing before it is lent: it has closed itself if it was unwell.
         let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
-        let manager = Manager::from_config(self.config, self.tls, recycling);
+        let dialer = Dialer { tls: self.tls, patience, state: Arc::default() };
+        let manager = Manager::from_connect(self.config, dialer, recycling);
         let pool = Pool::builder(manager).max_size(connections).runtime(Runtime::Tokio1);
         pool.create_timeout(Some(patience)).build().map_err(StoreError::new)
     }
@@ -130,6 +143,69 @@ fn client_config(certificates: &[Vec<u8>], is_encrypted: bool) -> Result<ClientC
 
 fn not_pem() -> StoreError {
     StoreError::new("the root certificate is not in PEM form")
+}
+
+/// Makes the connections of a pool: several at once as long as that works, and one at a time while it does not.
+///
+/// A server that hangs has no end of connections made to it by its system, and takes each of them for a client when it goes on:
+/// it must not meet all those that were given up meanwhile.
+struct Dialer {
+    tls: MakeRustlsConnect,
+    patience: Duration,
+    state: Arc<DialerState>,
+}
+
+#[derive(Default)]
+struct DialerState {
+    /// Whether the last connection could not be made.
+    fails: AtomicBool,
+    /// Held by who makes one all the same.
+    turn: Arc<Mutex<()>>,
+}
+
+type Dialed = Result<(Client, JoinHandle<()>), tokio_postgres::Error>;
+
+impl Connect for Dialer {
+    fn connect(&self, config: &Config) -> BoxFuture<'_, Dialed> {
+        let (connect, state) = (dial(config.clone(), self.tls.clone()), Arc::clone(&self.state));
+        Box::pin(async move {
+            let turn = state.turn().await;
+            let patience = self.patience;
+            // Carried through, even if nobody waits for it any more: so no other is begun meanwhile.
+            let dialed = tokio::spawn(async move {
+                let dialed = timeout(patience, connect).await;
+                state.fails.store(!matches!(dialed, Ok(Ok(_))), Ordering::Relaxed);
+                drop(turn);
+                dialed
+            });
+            match dialed.await {
+                Ok(Ok(dialed)) => dialed,
+                // The pool, which has waited for as long, says so.
+                _ => pending().await,
+            }
+        })
+    }
+}
+
+impl DialerState {
+    /// Waits, while no connection can be made, until nobody else tries to.
+    async fn turn(&self) -> Option<OwnedMutexGuard<()>> {
+        if !self.fails.load(Ordering::Relaxed) {
+            return None;
+        }
+        let turn = Arc::clone(&self.turn).lock_owned().await;
+        self.fails.load(Ordering::Relaxed).then_some(turn)
+    }
+}
+
+async fn dial(config: Config, tls: MakeRustlsConnect) -> Dialed {
+    let (client, connection) = config.connect(tls).await?;
+    let serve = async move {
+        if let Err(error) = connection.await {
+            tracing::debug!(%error, "a connection to the database broke");
+        }
+    };
+    Ok((client, tokio::spawn(serve)))
 }
 
 /// A connection on loan from the pool.
