@@ -1,6 +1,6 @@
 //! What a thief does, and its victim.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use tokio::time::sleep;
 
@@ -8,6 +8,9 @@ use super::{
     World,
     browser::{Browser, Verdict},
 };
+
+/// How soon a refresh is tried again that brought no new token.
+const RETRY: Duration = Duration::from_millis(100);
 
 /// Steals from one victim after another, one at least, until the crowd is to end.
 pub(super) async fn steal(world: Arc<World>) {
@@ -28,9 +31,15 @@ async fn rob(world: &World, victim: &Arc<Browser>) {
     let (first, second) = if is_thief_first { (&thief, victim) } else { (victim, &thief) };
     let beyond_grace = world.site.grace.mul_f64(1.1);
 
-    // So that the first refresh rotates, and the second uses what that made.
+    // So that it rotates, if need be when the grace of a rotation whose answer was lost is over; and uses what that made.
     sleep(beyond_grace).await;
-    let taken = [first.refresh().await, first.refresh().await];
+    let stolen = first.refresh_token();
+    let mut taken = [first.refresh().await; 2];
+    while taken[0] == Verdict::Served && first.refresh_token() == stolen {
+        sleep(RETRY).await;
+        taken[0] = first.refresh().await;
+    }
+    taken[1] = first.refresh().await;
     sleep(beyond_grace).await;
     let found = [second.refresh().await, first.refresh().await];
 
