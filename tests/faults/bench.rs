@@ -43,7 +43,7 @@ pub(crate) struct Bench {
 }
 
 /// In megabytes. PostgreSQL takes the most: 40 for an empty database, and as much again for its log.
-const DISK: usize = 256;
+const DISK: usize = 192;
 
 impl Bench {
     pub(crate) fn new(store: Store) -> Self {
@@ -108,6 +108,18 @@ impl Bench {
     pub(crate) fn postgres_and_disk(&mut self) -> Option<(&mut Postgres, &SmallDisk)> {
         self.postgres()?;
         Some((self.postgres.as_mut()?, self.disk.as_ref()?))
+    }
+
+    /// The Redis server of this bench, and the disk that it lies on.
+    pub(crate) fn redis_and_disk(&mut self) -> Option<(&mut Redis, &SmallDisk)> {
+        self.redis()?;
+        Some((self.redis.as_mut()?, self.disk.as_ref()?))
+    }
+
+    /// The Redis Cluster of this bench, and the disk that it lies on.
+    pub(crate) fn cluster_and_disk(&mut self) -> Option<(&mut RedisCluster, &SmallDisk)> {
+        self.cluster()?;
+        Some((self.cluster.as_mut()?, self.disk.as_ref()?))
     }
 
     /// The PostgreSQL server of this bench; nothing if it is missing.

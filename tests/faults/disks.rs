@@ -25,7 +25,7 @@ use crate::{
 const WHILE: (Duration, Duration) = (Duration::from_millis(800), Duration::from_secs(5));
 
 /// How many refreshes are refused before it can write again.
-const REFUSED: usize = 5;
+const REFUSED: usize = 3;
 
 pub(crate) fn sqlite_full(bench: &mut Bench) -> Option<Outcome> {
     let disk = bench.disk()?;
@@ -43,24 +43,24 @@ fn suffer(scene: &Scene) {
     scene.work_until(REFUSED, |counts| counts.unavailable, WHILE);
 }
 
-/// A row is written in the place of the one before as long as nobody may still want to see that; then there must be more space. And
-/// a server whose log can't go on ends itself, and stays away while the disk is full.
+/// A server whose log can't go on ends itself, and stays away while the disk is full. Else a row is written in the place of the one
+/// before, and there need be more space only when somebody may still want to see that, which takes a while.
 pub(crate) fn postgres_full(bench: &mut Bench) -> Option<Outcome> {
     bench.disk()?;
     let place = bench.place()?;
     let (server, disk) = bench.postgres_and_disk()?;
+    let mut struck = 0;
     let outcome = endure(&place, Plan::default(), |scene| {
-        for ends_log in [false, true] {
-            let reader = Reader::start(server);
-            disk.fill();
-            if ends_log {
-                reader.end_log();
-            }
-            suffer(scene);
-            disk.empty();
-            drop(reader);
-            server.server_mut().await_return();
+        let reader = Reader::start(server);
+        disk.fill();
+        if struck % 2 == 0 {
+            reader.end_log();
         }
+        suffer(scene);
+        disk.empty();
+        drop(reader);
+        server.server_mut().await_return();
+        struck += 1;
     });
     Some(outcome.felt())
 }
@@ -102,15 +102,35 @@ impl Drop for Reader {
 }
 
 pub(crate) fn redis_full(bench: &mut Bench) -> Option<Outcome> {
-    bench.disk()?;
     let place = bench.place()?;
-    let disk = bench.disk()?;
+    bench.disk()?;
+    let (server, disk) = bench.redis_and_disk()?;
     let outcome = endure(&place, Plan::default(), |scene| {
         disk.fill();
+        server.ask(&["set", "filler", &filler()]);
         suffer(scene);
         disk.empty();
     });
     Some(outcome.felt())
+}
+
+pub(crate) fn cluster_full(bench: &mut Bench) -> Option<Outcome> {
+    let place = bench.place()?;
+    bench.disk()?;
+    let (cluster, disk) = bench.cluster_and_disk()?;
+    let outcome = endure(&place, Plan::default(), |scene| {
+        disk.fill();
+        // Enough of them, so that each primary has one.
+        (0..20).for_each(|number| drop(cluster.ask(&["set", &format!("filler-{number}"), &filler()])));
+        suffer(scene);
+        disk.empty();
+    });
+    Some(outcome.felt())
+}
+
+/// What takes the rest of a file's last page.
+fn filler() -> String {
+    "x".repeat(1 << 13)
 }
 
 /// The log of the database, which each write goes to first, can't be changed.

@@ -7,7 +7,7 @@ use std::{mem, time::Duration};
 
 use tests::{
     load::Plan,
-    servers::{Proxy, Redis, RedisCluster},
+    servers::{Postgres, Proxy, Redis, RedisCluster},
 };
 
 use crate::{
@@ -28,11 +28,10 @@ pub(crate) fn postgres(bench: &mut Bench) -> Option<Outcome> {
     let primary = bench.postgres()?;
     let proxy = Proxy::before(primary.server().port());
     let place = place_of_postgres_at(primary, proxy.port());
+    let mut standby = Some(stand_by(bench));
     let outcome = endure(&place, NO_THIEVES, |scene| {
-        let folder = bench.server_folder();
+        let standby = standby.take().unwrap_or_else(|| stand_by(bench));
         let primary = bench.postgres().expect("it was there before");
-        let standby = primary.standby(folder);
-        await_rotations(scene);
         standby.cut_off();
         primary.ask("CREATE TABLE lost ()");
         rotate(scene);
@@ -45,13 +44,18 @@ pub(crate) fn postgres(bench: &mut Bench) -> Option<Outcome> {
     Some(outcome.rolled_forward())
 }
 
+/// Before the first strike, because clients that have logged in together rotate together, and soon.
+fn stand_by(bench: &mut Bench) -> Postgres {
+    let folder = bench.server_folder();
+    bench.postgres().expect("it was there before").standby(folder)
+}
+
 pub(crate) fn redis(bench: &mut Bench) -> Option<Outcome> {
     let mut replica = Redis::start_in(bench.server_folder(), &[])?;
     let primary = bench.redis()?;
     let proxy = Proxy::before(primary.server().port());
     let outcome = endure(&primary.url_at(proxy.port()), NO_THIEVES, |scene| {
         replica.follow(primary);
-        await_rotations(scene);
         replica.promote();
         primary.ask(&["set", "lost", "1"]);
         rotate(scene);
@@ -63,11 +67,6 @@ pub(crate) fn redis(bench: &mut Bench) -> Option<Outcome> {
         replica.server_mut().restart();
     });
     Some(outcome.rolled_forward())
-}
-
-/// Clients that have logged in together rotate together.
-fn await_rotations(scene: &Scene) {
-    scene.work_until(1, |counts| counts.rotations, (Duration::ZERO, 4 * MISSED.1));
 }
 
 fn rotate(scene: &Scene) {
@@ -82,7 +81,6 @@ pub(crate) fn cluster(bench: &mut Bench) -> Option<Outcome> {
     let outcome = endure(&place, NO_THIEVES, |scene| {
         let (primary, replica) = pair(cluster, struck);
         let [primary, replica] = cluster.nodes_mut().get_disjoint_mut([primary, replica]).expect("two nodes");
-        await_rotations(scene);
         replica.cut_off();
         rotate(scene);
         assert!(replica.offset() < primary.offset(), "nothing is lost");

@@ -109,7 +109,7 @@ const ROWS: &[Row] = &[
         sqlite: Struck(disks::sqlite_full),
         postgres: Struck(disks::postgres_full),
         redis: Struck(disks::redis_full),
-        cluster: Struck(disks::redis_full),
+        cluster: Struck(disks::cluster_full),
     },
     Row {
         fault: "read_only",

@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    io::{self, Read as _},
+    io::{self, Write as _},
     path::{Path, PathBuf},
     process::Command,
     thread::sleep,
@@ -67,12 +67,13 @@ impl SmallDisk {
     ///
     /// If something else than a full disk ends that.
     pub fn fill(&self) {
-        let mut filler = fs::OpenOptions::new()
-            .append(true)
-            .create(true)
-            .open(self.filler())
-            .expect("the disk can be written");
-        let full = io::copy(&mut io::repeat(0xff).take(u64::MAX), &mut filler).expect_err("it is small");
+        let mut filler = fs::File::create(self.filler()).expect("the disk can be written");
+        let piece = vec![0xff; 1 << 20];
+        let full = loop {
+            if let Err(full) = filler.write_all(&piece) {
+                break full;
+            }
+        };
         assert_eq!(full.kind(), io::ErrorKind::StorageFull, "{full}");
     }
 
