@@ -4,7 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::time::sleep;
 
-use super::browser::{Browser, Call, Verdict};
+use super::{
+    browser::{Browser, Call},
+    wire::Verdict,
+};
 
 /// So many tabs share a cookie jar.
 pub(super) const TABS: usize = 3;

@@ -4,10 +4,7 @@ use std::sync::Arc;
 
 use tokio::time::sleep;
 
-use super::{
-    World,
-    browser::{Browser, Verdict},
-};
+use super::{World, browser::Browser, wire::Verdict};
 
 /// Steals from one victim after another, one at least, until the crowd is to end.
 pub(super) async fn steal(world: Arc<World>) {
