@@ -44,8 +44,10 @@ install_missing ps procps
 install_missing openssl openssl
 install_postgresql
 install_redis
+# Sets the clocks of the nodes apart.
+install_missing faketime "$(command -v apt-get >/dev/null && echo faketime || echo libfaketime)"
 
-step "every test of the workspace, with a reduced model of the rotation"
+step "every test of the workspace, with a reduced model of the rotation and the table of faults in its quick form"
 cargo test --workspace --all-features
 
 step "the model of the rotation, explored to exhaustion"

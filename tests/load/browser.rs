@@ -33,9 +33,14 @@ const MEMORY: usize = 40;
 /// The share of answers that get lost.
 const LOST: f64 = 0.2;
 
-/// The share of requests that arrive twice, and of messages that are held up.
-const TWICE: f64 = 0.05;
+/// The share of requests that arrive twice, and how much later at most, in graces.
+const TWICE: f64 = 0.1;
+const LATEST: f64 = 0.4;
+
+/// The share of messages that are held up, and for how long at most, there and back each, in graces. The node has half a grace for its
+/// work, and what is left is for a machine that is busy.
 const HELD_UP: f64 = 0.2;
+const LONGEST: f64 = 0.12;
 
 pub(super) struct Browser {
     world: Arc<World>,
@@ -167,6 +172,9 @@ impl Browser {
         let everywhere = (0..self.world.site.nodes.len()).map(|node| (Call::Protected, Some(node)));
         for (call, node) in iter::once((Call::Refresh, None)).chain(everywhere) {
             let verdict = self.insist(call, node, PATIENCE).await;
+            if verdict == Some(Verdict::LoggedOut) && self.has_been_overdue() {
+                return self.world.count(|counts| counts.excused += 1);
+            }
             if verdict != Some(Verdict::Served) {
                 self.world.count(|counts| counts.sessions_lost += 1);
                 self.complain(&format!("lost its session: the last {call:?} is answered with {verdict:?}"));
@@ -227,9 +235,10 @@ impl Browser {
         None
     }
 
-    /// The same request a second time, to whichever node; the browser never sees what that answers.
+    /// The same request a second time, to whichever node, and maybe much later; the browser never sees what that answers.
     fn send_copy(self: &Arc<Self>, call: Call) {
-        let (node, fate) = (self.draw_node(), Fate { is_lost: true, ..self.draw_fate() });
+        let there = self.world.site.grace.mul_f64(self.draw(|rng| LATEST * rng.f64()));
+        let (node, fate) = (self.draw_node(), Fate { there, is_lost: true, ..Fate::default() });
         let (browser, cookies, number) = (Arc::clone(self), self.cookies(call), self.begin());
         tokio::spawn(async move {
             browser.deliver(number, call, node, cookies, fate).await;
@@ -371,9 +380,8 @@ impl Browser {
         self.draw(|rng| rng.usize(..self.world.site.nodes.len()))
     }
 
-    /// What is held up is so for far less than the grace: there and back, and the node's work, have to fit into it.
     fn draw_fate(&self) -> Fate {
-        let longest = self.world.site.grace.mul_f64(0.12);
+        let longest = self.world.site.grace.mul_f64(LONGEST);
         self.draw(|rng| {
             let mut delay = || if rng.f64() < HELD_UP { longest.mul_f64(rng.f64()) } else { Duration::ZERO };
             Fate { there: delay(), back: delay(), is_lost: rng.f64() < LOST }
