@@ -29,8 +29,10 @@ install_postgresql
 install_missing_server redis-server "$(command -v apt-get >/dev/null && echo redis-server || echo redis)"
 # Debian keeps it where only root's `PATH` leads.
 PATH="$PATH:/usr/sbin" install_missing_server pgbouncer pgbouncer
+# Sets the clocks of the nodes apart.
+install_missing faketime "$(command -v apt-get >/dev/null && echo faketime || echo libfaketime)"
 
-step "every test of the workspace, with a reduced model of the rotation"
+step "every test of the workspace, with a reduced model of the rotation and the table of faults in its quick form"
 cargo test --workspace --all-features
 
 step "the model of the rotation, explored to exhaustion"

@@ -37,32 +37,36 @@ pub(crate) fn cut(bench: &mut Bench) -> Option<Outcome> {
     let mut scene = Scene::of(&[hears, serves_on, closes], Plan::default());
     scene.strike_times(form(1, 20), |scene| {
         let (gone, stays) = (scene.crowd.visitor(), scene.crowd.visitor());
-        let all_served = |visitor: &Visitor| (0..3).all(|node| visitor.call(node) == StatusCode::OK);
+        let all_served = |visitor: &Visitor| (0..3).all(|node| visitor.get(node, "/me") == StatusCode::OK);
         assert!(all_served(&gone) && all_served(&stays), "before the cut");
 
         fs::write(&cut, "").expect("the folder is ours");
         let since = Instant::now();
-        gone.log_out(HEARS);
-        assert_eq!(gone.call(HEARS), StatusCode::UNAUTHORIZED);
+        assert_eq!(gone.post(HEARS, "/logout"), StatusCode::OK);
+        assert_eq!(gone.get(HEARS, "/me"), StatusCode::UNAUTHORIZED);
         until("the bound takes effect", BOUND + SOON, || {
-            stays.call(CLOSES) == StatusCode::SERVICE_UNAVAILABLE
+            stays.get(CLOSES, "/me") == StatusCode::SERVICE_UNAVAILABLE
         });
         assert!(since.elapsed() > BOUND / 2, "it closed after {:?}", since.elapsed());
-        assert_eq!(stays.call(HEARS), StatusCode::OK);
-        assert_eq!(stays.call(SERVES_ON), StatusCode::OK);
-        assert_eq!(gone.call(SERVES_ON), StatusCode::OK, "who can't hear of the end serves on");
-        assert_eq!(gone.call_checked(SERVES_ON), StatusCode::UNAUTHORIZED, "`check = store` asks the store");
+        assert_eq!(stays.get(HEARS, "/me"), StatusCode::OK);
+        assert_eq!(stays.get(SERVES_ON, "/me"), StatusCode::OK);
+        assert_eq!(gone.get(SERVES_ON, "/me"), StatusCode::OK, "who can't hear of the end serves on");
+        assert_eq!(
+            gone.get(SERVES_ON, "/checked"),
+            StatusCode::UNAUTHORIZED,
+            "`check = store` asks the store"
+        );
 
         fs::remove_file(&cut).expect("it was made before");
         for node in [SERVES_ON, CLOSES] {
-            until("what ended is caught up on", SOON, || gone.call(node) == StatusCode::UNAUTHORIZED);
-            until("others are served", SOON, || stays.call(node) == StatusCode::OK);
+            until("what ended is caught up on", SOON, || gone.get(node, "/me") == StatusCode::UNAUTHORIZED);
+            until("others are served", SOON, || stays.get(node, "/me") == StatusCode::OK);
         }
 
         bench.kill_listeners();
-        stays.log_out(HEARS);
+        assert_eq!(stays.post(HEARS, "/logout"), StatusCode::OK);
         for node in [SERVES_ON, CLOSES] {
-            until("no news is missed", SOON, || stays.call(node) == StatusCode::UNAUTHORIZED);
+            until("no news is missed", SOON, || stays.get(node, "/me") == StatusCode::UNAUTHORIZED);
         }
     });
     Some(scene.end())

@@ -73,9 +73,7 @@ impl Scene {
             nodes: nodes.iter().map(Node::url).collect(),
             login: "/login",
             refresh: "/refresh",
-            logout: "/logout",
             protected: "/me",
-            checked: "/checked",
             account: |number| (format!("user-{number}"), String::new()),
             grace: settings[0].grace,
         };

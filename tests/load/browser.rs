@@ -10,21 +10,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-use axum::{
-    body::{Body, to_bytes},
-    http::{
-        HeaderMap, Method, Request, StatusCode,
-        header::{CONTENT_TYPE, COOKIE, RETRY_AFTER, SET_COOKIE, USER_AGENT},
-    },
-};
+use axum::http::{Method, header::SET_COOKIE};
 use cookie_store::CookieStore;
 use fastrand::Rng;
 use serde_json::{Value, json};
-use session_runtime::SessionError;
 use tokio::time::sleep;
 use url::Url;
 
-use super::{PATIENCE, World};
+use super::{
+    PATIENCE, World,
+    wire::{Answer, Message, Verdict},
+};
 
 /// Cookies know no ports, so all nodes are one host to a browser.
 const HOST: &str = "http://127.0.0.1";
@@ -37,9 +33,14 @@ const MEMORY: usize = 40;
 /// The share of answers that get lost.
 const LOST: f64 = 0.2;
 
-/// The share of requests that arrive twice, and of messages that are held up.
-const TWICE: f64 = 0.05;
+/// The share of requests that arrive twice, and how much later at most, in graces.
+const TWICE: f64 = 0.1;
+const LATEST: f64 = 0.4;
+
+/// The share of messages that are held up, and for how long at most, there and back each, in graces. The node has half a grace for its
+/// work, and what is left is for a machine that is busy.
 const HELD_UP: f64 = 0.2;
+const LONGEST: f64 = 0.12;
 
 pub(super) struct Browser {
     world: Arc<World>,
@@ -67,25 +68,7 @@ struct Messages {
 pub(super) enum Call {
     Login,
     Refresh,
-    Logout,
     Protected,
-    Checked,
-}
-
-/// What an answer means to a client.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
-    Served,
-    /// "try refresh token".
-    Expired,
-    /// The session has ended, for theft or otherwise.
-    LoggedOut,
-    /// 503.
-    Unavailable,
-    /// The request may have arrived or not.
-    Unanswered,
-    /// Nothing that the protocol knows.
-    Wrong,
 }
 
 /// What becomes of a message on its way.
@@ -94,13 +77,6 @@ struct Fate {
     there: Duration,
     back: Duration,
     is_lost: bool,
-}
-
-struct Answer {
-    status: StatusCode,
-    verdict: Verdict,
-    headers: HeaderMap,
-    text: String,
 }
 
 impl Browser {
@@ -196,6 +172,9 @@ impl Browser {
         let everywhere = (0..self.world.site.nodes.len()).map(|node| (Call::Protected, Some(node)));
         for (call, node) in iter::once((Call::Refresh, None)).chain(everywhere) {
             let verdict = self.insist(call, node, PATIENCE).await;
+            if verdict == Some(Verdict::LoggedOut) && self.has_been_overdue() {
+                return self.world.count(|counts| counts.excused += 1);
+            }
             if verdict != Some(Verdict::Served) {
                 self.world.count(|counts| counts.sessions_lost += 1);
                 self.complain(&format!("lost its session: the last {call:?} is answered with {verdict:?}"));
@@ -256,9 +235,10 @@ impl Browser {
         None
     }
 
-    /// The same request a second time, to whichever node; the browser never sees what that answers.
+    /// The same request a second time, to whichever node, and maybe much later; the browser never sees what that answers.
     fn send_copy(self: &Arc<Self>, call: Call) {
-        let (node, fate) = (self.draw_node(), Fate { is_lost: true, ..self.draw_fate() });
+        let there = self.world.site.grace.mul_f64(self.draw(|rng| LATEST * rng.f64()));
+        let (node, fate) = (self.draw_node(), Fate { there, is_lost: true, ..Fate::default() });
         let (browser, cookies, number) = (Arc::clone(self), self.cookies(call), self.begin());
         tokio::spawn(async move {
             browser.deliver(number, call, node, cookies, fate).await;
@@ -295,62 +275,38 @@ impl Browser {
         sleep(fate.back).await;
         self.note(call, answer.as_ref());
         let lost = if fate.is_lost { ", lost" } else { "" };
-        let said = answer.as_ref().map_or("no answer", |answer| &answer.text);
+        let said = answer.as_ref().map_or_else(|| "no answer".to_owned(), Answer::summary);
         self.remember(format!("#{number} {call:?} {mark} at node {node} took {took:?}: {said}{lost}"));
         answer
     }
 
-    /// The status of an answer that changes nothing here.
-    pub(super) async fn status(&self, call: Call, node: usize, cookies: String) -> Option<StatusCode> {
-        Some(self.exchange(call, node, cookies).await?.status)
-    }
-
     async fn exchange(&self, call: Call, node: usize, cookies: String) -> Option<Answer> {
-        let site = &self.world.site;
         let method = match call {
-            Call::Login | Call::Refresh | Call::Logout => Method::POST,
-            Call::Protected | Call::Checked => Method::GET,
+            Call::Login | Call::Refresh => Method::POST,
+            Call::Protected => Method::GET,
         };
-        let mut request = Request::builder()
-            .method(method)
-            .uri(format!("{}{}", site.nodes[node], self.path(call)))
-            .header(USER_AGENT, format!("Crowd/1.0 ({})", self.number))
-            .header("sec-fetch-site", "same-origin")
-            .header("rid", "session");
-        if !cookies.is_empty() {
-            request = request.header(COOKIE, cookies);
+        let credentials = || json!({ "user": self.user, "password": self.password });
+        let body = (call == Call::Login).then(credentials);
+        let answer = self.ask(node, method, self.path(call), cookies, body).await?;
+        if answer.verdict() == Verdict::Served && answer.user().as_ref() != Some(&self.user) {
+            self.world.count(|counts| counts.crossed_answers += 1);
+            self.complain(&format!("is answered on {call:?} as {:?}", answer.user()));
         }
-        let body = match call {
-            Call::Login => {
-                request = request.header(CONTENT_TYPE, "application/json");
-                Body::from(json!({ "user": self.user, "password": self.password }).to_string())
-            }
-            _ => Body::empty(),
-        };
-        let request = request.body(body).expect("a request");
-        let (parts, body) = self.world.client.request(request).await.ok()?.into_parts();
-        let body = to_bytes(Body::new(body), usize::MAX).await.ok()?;
-        Some(self.read(call, parts.status, parts.headers, &body))
+        Some(answer)
     }
 
-    fn read(&self, call: Call, status: StatusCode, headers: HeaderMap, body: &[u8]) -> Answer {
-        let reason = headers.get(SessionError::REASON_HEADER).and_then(|reason| reason.to_str().ok());
-        let verdict = match (status, reason) {
-            (StatusCode::OK, _) => Verdict::Served,
-            (StatusCode::UNAUTHORIZED, Some("try_refresh_token")) => Verdict::Expired,
-            (StatusCode::UNAUTHORIZED, Some("unauthorised" | "token_theft")) => Verdict::LoggedOut,
-            (StatusCode::SERVICE_UNAVAILABLE, _) if headers.contains_key(RETRY_AFTER) => Verdict::Unavailable,
-            _ => Verdict::Wrong,
-        };
-        let text = format!("{status} {}", reason.unwrap_or_default());
-        if verdict == Verdict::Served && call != Call::Logout {
-            let answer: Value = serde_json::from_slice(body).unwrap_or_default();
-            if answer["user"] != self.user {
-                self.world.count(|counts| counts.crossed_answers += 1);
-                self.complain(&format!("is answered on {call:?} with {answer}"));
-            }
-        }
-        Answer { status, verdict, headers, text }
+    /// Sends a request as it is, and leaves the answer alone.
+    pub(super) async fn ask(
+        &self,
+        node: usize,
+        method: Method,
+        path: &str,
+        cookies: String,
+        body: Option<Value>,
+    ) -> Option<Answer> {
+        let url = format!("{}{path}", self.world.site.nodes[node]);
+        let agent = format!("Crowd/1.0 ({})", self.number);
+        self.world.wire.send(Message { method, url, agent: &agent, cookies, body }).await
     }
 
     /// What a browser does with an answer that reaches it.
@@ -364,7 +320,7 @@ impl Browser {
         let after = self.refresh_token();
         let is_new = after.is_some() && before.is_some() && before != after;
         self.world.count(|counts| counts.rotations += usize::from(is_new));
-        if before.is_some() && after.is_none() { Verdict::LoggedOut } else { answer.verdict }
+        if before.is_some() && after.is_none() { Verdict::LoggedOut } else { answer.verdict() }
     }
 
     /// Counts an answer, whether it reaches the client or not.
@@ -372,7 +328,7 @@ impl Browser {
         self.world.count(|counts| {
             counts.requests += usize::from(call != Call::Login);
             counts.refreshes += usize::from(call == Call::Refresh);
-            match answer.map(|answer| answer.verdict) {
+            match answer.map(Answer::verdict) {
                 None => counts.unanswered += 1,
                 Some(Verdict::Unavailable) if call == Call::Protected => counts.protected_unavailable += 1,
                 Some(Verdict::Unavailable) => counts.unavailable += 1,
@@ -380,8 +336,8 @@ impl Browser {
                 Some(_) => {}
             }
         });
-        if let Some(answer) = answer.filter(|answer| answer.verdict == Verdict::Wrong) {
-            self.complain(&format!("is answered on {call:?} with {}", answer.text));
+        if let Some(answer) = answer.filter(|answer| answer.verdict() == Verdict::Wrong) {
+            self.complain(&format!("is answered on {call:?} with {}", answer.summary()));
         }
     }
 
@@ -425,9 +381,8 @@ impl Browser {
         self.draw(|rng| rng.usize(..self.world.site.nodes.len()))
     }
 
-    /// What is held up is so for far less than the grace: there and back, and the node's work, have to fit into it.
     fn draw_fate(&self) -> Fate {
-        let longest = self.world.site.grace.mul_f64(0.12);
+        let longest = self.world.site.grace.mul_f64(LONGEST);
         self.draw(|rng| {
             let mut delay = || if rng.f64() < HELD_UP { longest.mul_f64(rng.f64()) } else { Duration::ZERO };
             Fate { there: delay(), back: delay(), is_lost: rng.f64() < LOST }
@@ -452,9 +407,7 @@ impl Browser {
         match call {
             Call::Login => site.login,
             Call::Refresh => site.refresh,
-            Call::Logout => site.logout,
             Call::Protected => site.protected,
-            Call::Checked => site.checked,
         }
     }
 

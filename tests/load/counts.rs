@@ -51,30 +51,6 @@ impl Counts {
         self.recoveries.iter().copied().max().unwrap_or_default()
     }
 
-    /// Adds what another crowd met.
-    pub fn add(&mut self, other: &Self) {
-        self.requests += other.requests;
-        self.refreshes += other.refreshes;
-        self.rotations += other.rotations;
-        self.sessions += other.sessions;
-        self.false_logouts += other.false_logouts;
-        self.excused += other.excused;
-        self.thefts += other.thefts;
-        self.missed_thefts += other.missed_thefts;
-        self.sessions_lost += other.sessions_lost;
-        self.crossed_answers += other.crossed_answers;
-        self.unavailable += other.unavailable;
-        self.protected_unavailable += other.protected_unavailable;
-        self.wrong_answers += other.wrong_answers;
-        self.unanswered += other.unanswered;
-        self.overdue += other.overdue;
-        self.slowest = self.slowest.max(other.slowest);
-        self.rolled_forward += other.rolled_forward;
-        self.panics += other.panics;
-        self.recoveries.extend(&other.recoveries);
-        self.complaints.extend_from_slice(&other.complaints);
-    }
-
     /// Whether somebody was logged out, something was lost, or a theft was missed.
     pub fn is_harmful(&self) -> bool {
         let harm = [

@@ -15,6 +15,7 @@ mod browser;
 mod counts;
 mod tabs;
 mod thief;
+mod wire;
 
 use std::{
     env,
@@ -25,19 +26,18 @@ use std::{
     time::{Duration, Instant},
 };
 
-use axum::{body::Body, http::StatusCode};
-use hyper_util::{
-    client::legacy::{Client, connect::HttpConnector},
-    rt::TokioExecutor,
-};
+use axum::http::{Method, StatusCode};
 use tokio::{
     runtime::{Handle, Runtime},
     task::JoinSet,
     time::{sleep, timeout},
 };
 
-use self::browser::{Browser, Call};
 pub use self::counts::Counts;
+use self::{
+    browser::{Browser, Call},
+    wire::Wire,
+};
 
 /// How long the nodes may take to serve again after a fault, or at the start, before that is a failure.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -51,12 +51,8 @@ pub struct Site {
     pub login: &'static str,
     /// Answers `{"user": …}`.
     pub refresh: &'static str,
-    /// Ends the session.
-    pub logout: &'static str,
     /// A protected route, which answers with an object that has `user`.
     pub protected: &'static str,
-    /// The like with `check = store`.
-    pub checked: &'static str,
     /// The user and password of the client of a number.
     pub account: fn(usize) -> (String, String),
     /// The grace of its sessions.
@@ -222,36 +218,28 @@ pub struct Visitor {
 }
 
 impl Visitor {
-    /// Calls the protected route at a node, with the access token of the login.
+    /// `GET` of a path at a node, with the tokens of the login.
     ///
     /// # Panics
     ///
     /// If there is no answer.
-    pub fn call(&self, node: usize) -> StatusCode {
-        self.ask(Call::Protected, node)
+    pub fn get(&self, node: usize, path: &str) -> StatusCode {
+        self.ask(node, Method::GET, path)
     }
 
-    /// As [`call`](Self::call), the route that asks the store.
+    /// `POST` to a path at a node, with the tokens of the login.
     ///
     /// # Panics
     ///
     /// If there is no answer.
-    pub fn call_checked(&self, node: usize) -> StatusCode {
-        self.ask(Call::Checked, node)
+    pub fn post(&self, node: usize, path: &str) -> StatusCode {
+        self.ask(node, Method::POST, path)
     }
 
-    /// Ends the session at a node, and keeps the access token.
-    ///
-    /// # Panics
-    ///
-    /// If that is refused.
-    pub fn log_out(&self, node: usize) {
-        assert_eq!(self.ask(Call::Logout, node), StatusCode::OK, "the logout");
-    }
-
-    fn ask(&self, call: Call, node: usize) -> StatusCode {
-        let status = self.runtime.block_on(self.browser.status(call, node, self.cookies.clone()));
-        status.unwrap_or_else(|| panic!("node {node} does not answer {call:?}"))
+    fn ask(&self, node: usize, method: Method, path: &str) -> StatusCode {
+        let answer = self.browser.ask(node, method, path, self.cookies.clone(), None);
+        let answer = self.runtime.block_on(answer);
+        answer.unwrap_or_else(|| panic!("node {node} does not answer for {path}")).status
     }
 }
 
@@ -261,7 +249,7 @@ struct World {
     plan: Plan,
     seed: u64,
     browsers: Mutex<usize>,
-    client: Client<HttpConnector, Body>,
+    wire: Wire,
     is_closing: AtomicBool,
     counts: Mutex<Counts>,
     started: Instant,
@@ -270,14 +258,12 @@ struct World {
 impl World {
     fn new(site: Site, plan: Plan) -> Self {
         let seed = env::var("CROWD_SEED").ok().map(|seed| seed.parse().expect("CROWD_SEED is a number"));
-        let mut connector = HttpConnector::new();
-        connector.set_nodelay(true);
         Self {
             site,
             plan,
             seed: seed.unwrap_or_else(|| fastrand::u64(..)),
             browsers: Mutex::default(),
-            client: Client::builder(TokioExecutor::new()).build(connector),
+            wire: Wire::new(),
             is_closing: AtomicBool::new(false),
             counts: Mutex::default(),
             started: Instant::now(),

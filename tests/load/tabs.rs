@@ -4,7 +4,10 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::time::sleep;
 
-use super::browser::{Browser, Call, Verdict};
+use super::{
+    browser::{Browser, Call},
+    wire::Verdict,
+};
 
 /// So many tabs share a cookie jar.
 pub(super) const TABS: usize = 3;
@@ -12,18 +15,21 @@ pub(super) const TABS: usize = 3;
 /// How often a tab refreshes without being told to.
 const BY_ITSELF: f64 = 0.2;
 
-/// How often the whole browser goes to sleep after an answer to a refresh that it did not get, and for how many graces at most.
-const FALLS_ASLEEP: f64 = 0.05;
+/// How often the whole browser goes to sleep after a refresh that it got no answer to, and for how many graces at most.
+const FALLS_ASLEEP: f64 = 0.1;
 const SLEEP: f64 = 4.0;
 
 /// One tab, until the crowd is to end or the client is logged out.
 pub(super) async fn browse(browser: Arc<Browser>) {
     while rest(&browser).await {
-        let call = if browser.draw(|rng| rng.f64() < BY_ITSELF) { Call::Refresh } else { Call::Protected };
-        match browser.call(call).await {
+        if browser.draw(|rng| rng.f64() < BY_ITSELF) {
+            refresh(&browser).await;
+            continue;
+        }
+        match browser.call(Call::Protected).await {
             Verdict::LoggedOut => browser.complain_of_logout(),
             Verdict::Expired => refresh(&browser).await,
-            _ => {}
+            Verdict::Served | Verdict::Unavailable | Verdict::Unanswered | Verdict::Wrong => {}
         }
     }
 }

@@ -4,10 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::time::sleep;
 
-use super::{
-    World,
-    browser::{Browser, Verdict},
-};
+use super::{World, browser::Browser, wire::Verdict};
 
 /// How soon a refresh is tried again that brought no new token.
 const RETRY: Duration = Duration::from_millis(100);
