@@ -14,7 +14,7 @@ use axum::http::{Method, header::SET_COOKIE};
 use cookie_store::CookieStore;
 use fastrand::Rng;
 use serde_json::{Value, json};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use url::Url;
 
 use super::{
@@ -146,7 +146,7 @@ impl Browser {
         Some(verdict)
     }
 
-    /// Waits for a new refresh token, or for the end of the session.
+    /// Waits until the tabs have a new refresh token, or no session any more.
     pub(super) async fn renewal(&self) {
         let before = self.refresh_token();
         while !self.is_out() && self.refresh_token() == before {
@@ -154,9 +154,11 @@ impl Browser {
         }
     }
 
-    /// Refreshes at one node again and again.
-    pub(super) async fn keep_refreshing(&self, node: usize) {
-        while self.refresh_at(node, PATIENCE).await.is_some() {
+    /// Refreshes at one node until that brings a new refresh token.
+    pub(super) async fn renew_at(&self, node: usize) {
+        let before = self.refresh_token();
+        while !self.is_out() && self.refresh_token() == before {
+            self.refresh_at(node, PATIENCE).await;
             sleep(self.world.plan.rest).await;
         }
     }
@@ -287,7 +289,13 @@ impl Browser {
         };
         let credentials = || json!({ "user": self.user, "password": self.password });
         let body = (call == Call::Login).then(credentials);
-        let answer = self.ask(node, method, self.path(call), cookies, body).await?;
+        let asked = self.ask(node, method, self.path(call), cookies, body);
+        let Ok(answer) = timeout(PATIENCE, asked).await else {
+            self.world.count(|counts| counts.wrong_answers += 1);
+            self.complain(&format!("waited for {PATIENCE:?} for an answer to {call:?}"));
+            return None;
+        };
+        let answer = answer?;
         if answer.verdict() == Verdict::Served && answer.user().as_ref() != Some(&self.user) {
             self.world.count(|counts| counts.crossed_answers += 1);
             self.complain(&format!("is answered on {call:?} as {:?}", answer.user()));
