@@ -7,7 +7,7 @@ use std::{mem, time::Duration};
 
 use tests::{
     load::Plan,
-    servers::{Postgres, Proxy, Redis, RedisCluster},
+    servers::{Postgres, Proxy, Redis},
 };
 
 use crate::{
@@ -19,8 +19,9 @@ use crate::{
 /// How long the replica misses what is written, at least and at most. It has to be less than three times the grace.
 const MISSED: (Duration, Duration) = (Duration::from_millis(500), Duration::from_millis(2200));
 
-/// How many rotations it misses.
+/// How many rotations it misses; in a cluster, of which it has a third, how many the replicas of all primaries would.
 const ROTATIONS: usize = 5;
+const ROTATIONS_IN_CLUSTER: usize = 15;
 
 const NO_THIEVES: Plan = Plan { clients: 16, thieves: 0, rest: Duration::from_millis(100) };
 
@@ -34,7 +35,7 @@ pub(crate) fn postgres(bench: &mut Bench) -> Option<Outcome> {
         let primary = bench.postgres().expect("it was there before");
         standby.cut_off();
         primary.ask("CREATE TABLE lost ()");
-        rotate(scene);
+        rotate(scene, ROTATIONS);
         primary.server_mut().kill();
         standby.promote();
         assert_eq!(standby.ask("SELECT to_regclass('lost') IS NULL"), "t", "nothing is lost");
@@ -58,7 +59,7 @@ pub(crate) fn redis(bench: &mut Bench) -> Option<Outcome> {
         replica.follow(primary);
         replica.promote();
         primary.ask(&["set", "lost", "1"]);
-        rotate(scene);
+        rotate(scene, ROTATIONS);
         primary.server_mut().kill();
         assert_eq!(replica.ask(&["get", "lost"]), "", "nothing is lost");
         proxy.lead_to(replica.server().port());
@@ -69,20 +70,22 @@ pub(crate) fn redis(bench: &mut Bench) -> Option<Outcome> {
     Some(outcome.rolled_forward())
 }
 
-fn rotate(scene: &Scene) {
-    scene.work_until(ROTATIONS, |counts| counts.rotations, MISSED);
+fn rotate(scene: &Scene, times: usize) {
+    scene.work_until(times, |counts| counts.rotations, MISSED);
 }
 
 /// One primary after the other.
 pub(crate) fn cluster(bench: &mut Bench) -> Option<Outcome> {
     let place = bench.place()?;
     let cluster = bench.cluster()?;
+    cluster.wait_until_whole();
     let mut struck = 0;
     let outcome = endure(&place, NO_THIEVES, |scene| {
-        let (primary, replica) = pair(cluster, struck);
+        let pairs = cluster.pairs();
+        let (primary, replica) = pairs[struck % pairs.len()];
         let [primary, replica] = cluster.nodes_mut().get_disjoint_mut([primary, replica]).expect("two nodes");
         replica.cut_off();
-        rotate(scene);
+        rotate(scene, ROTATIONS_IN_CLUSTER);
         assert!(replica.offset() < primary.offset(), "nothing is lost");
         primary.server_mut().kill();
         replica.take_over();
@@ -91,13 +94,4 @@ pub(crate) fn cluster(bench: &mut Bench) -> Option<Outcome> {
         struck += 1;
     });
     Some(outcome.rolled_forward())
-}
-
-/// The places of a primary, another one each time, and of its replica.
-fn pair(cluster: &RedisCluster, number: usize) -> (usize, usize) {
-    let nodes = cluster.nodes();
-    let mut primaries = (0..nodes.len()).filter(|at| nodes[*at].is_primary()).cycle();
-    let primary = primaries.nth(number).expect("there are primaries");
-    let replica = (0..nodes.len()).find(|at| nodes[*at].replicates(&nodes[primary]));
-    (primary, replica.expect("the cluster is whole"))
 }

@@ -264,7 +264,11 @@ async fn open(store: &str, patience: Duration) -> Result<SessionsBuilder, Box<dy
             let store = RedisStore::builder(store).response_timeout(patience).connect_timeout(patience);
             sessions_on(store.open().await?)
         }
-        ("postgres", _) => sessions_on(PostgresStore::builder(store).timeout(patience).open().await?),
+        ("postgres", _) => {
+            // A server needs more time for a connection than for all else, and these nodes share two cores with it.
+            let store = PostgresStore::builder(store).max_connections(6);
+            sessions_on(store.timeout(patience).open().await?)
+        }
         (scheme, _) => return Err(format!("there is no store {scheme}").into()),
     })
 }

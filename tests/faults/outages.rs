@@ -88,8 +88,9 @@ pub(crate) fn cluster_killed(bench: &mut Bench) -> Option<Outcome> {
     let cluster = bench.cluster()?;
     let mut struck = 0;
     let outcome = endure(&place, Plan::default(), |scene| {
-        let primaries: Vec<_> = (0..6).filter(|at| cluster.nodes()[*at].is_primary()).collect();
-        let server = cluster.nodes_mut()[primaries[struck % primaries.len()]].server_mut();
+        let pairs = cluster.pairs();
+        let (primary, _) = pairs[struck % pairs.len()];
+        let server = cluster.nodes_mut()[primary].server_mut();
         server.kill();
         scene.crowd.work_for(AWAY);
         server.restart();

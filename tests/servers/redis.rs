@@ -255,6 +255,17 @@ impl RedisCluster {
         &mut self.0
     }
 
+    /// The places among its servers of each primary that has a replica, and of that.
+    pub fn pairs(&self) -> Vec<(usize, usize)> {
+        let nodes = self.0[0].ask(&["cluster", "nodes"]);
+        let place = |line: &str| self.0.iter().position(|node| port_of(line) == Some(node.port()));
+        let primary_of = |replica: &str| {
+            let id = replica.split(' ').nth(3).filter(|id| *id != "-")?;
+            nodes.lines().find(|line| line.starts_with(id)).and_then(place)
+        };
+        nodes.lines().filter_map(|line| Some((primary_of(line)?, place(line)?))).collect()
+    }
+
     /// Runs a command on the server that it concerns, and returns what that answers.
     pub fn ask(&self, command: &[&str]) -> String {
         ask(self.0[0].port(), &[&["-c"], command].concat())
@@ -340,18 +351,6 @@ impl ClusterNode {
     /// Runs a command on it, past its proxy, and returns what it answers.
     pub fn ask(&self, command: &[&str]) -> String {
         ask(self.server.port(), command)
-    }
-
-    /// Whether it is a primary, as it thinks.
-    pub fn is_primary(&self) -> bool {
-        self.ask(&["info", "replication"]).contains("role:master")
-    }
-
-    /// Whether it is a replica of another one, as it thinks.
-    pub fn replicates(&self, primary: &Self) -> bool {
-        let id = primary.ask(&["cluster", "myid"]);
-        let nodes = self.ask(&["cluster", "nodes"]);
-        nodes.lines().any(|line| line.contains("myself") && line.contains(&format!(" {id} ")))
     }
 
     /// How much of what was written it has.
