@@ -18,12 +18,7 @@ const SECRETS: [&str; 2] =
 /// that they are on different rings meanwhile.
 pub(crate) fn changed(bench: &mut Bench) -> Option<Outcome> {
     let [first, _] = SECRETS;
-    let settings = Settings {
-        keys: first.to_owned(),
-        grace: Duration::from_millis(700),
-        store_timeout: Duration::from_millis(350),
-        ..Settings::on(&bench.place()?)
-    };
+    let settings = Settings { keys: first.to_owned(), ..Settings::on(&bench.place()?) };
     // What a thief copied under the old secret would be worthless in the end, and found out by nobody.
     let mut scene = Scene::with(&settings, Plan { thieves: 0, ..Plan::default() });
     let mut changes = 0;
