@@ -11,13 +11,13 @@ use tests::load::{Plan, Visitor};
 use crate::{
     bench::Bench,
     node::Settings,
-    scene::{Outcome, Scene, form},
+    scene::{Outcome, Scene, business, form},
 };
 
 /// Beyond this, a node that hears nothing counts as behind.
 const BOUND: Duration = Duration::from_secs(1);
 
-/// How soon a node that can hear knows of an end, on a machine that is busy.
+/// How soon a node that can hear knows of an end, on a machine that does nothing else.
 const SOON: Duration = Duration::from_secs(2);
 
 /// One node hears of every end, one is cut off and serves on, one is cut off and closes.
@@ -37,44 +37,54 @@ pub(crate) fn cut(bench: &mut Bench) -> Option<Outcome> {
     let mut scene = Scene::of(&[hears, serves_on, closes], Plan::default());
     scene.strike_times(form(1, 20), |scene| {
         let (gone, stays) = (scene.crowd.visitor(), scene.crowd.visitor());
-        let all_served = |visitor: &Visitor| (0..3).all(|node| visitor.get(node, "/me") == StatusCode::OK);
-        assert!(all_served(&gone) && all_served(&stays), "before the cut");
+        let becomes = |visitor: &Visitor, node: usize, status: StatusCode| {
+            until(&format!("node {node} answers {status}"), SOON, || visitor.get(node, "/me") == status);
+        };
+        for node in [HEARS, SERVES_ON, CLOSES] {
+            becomes(&gone, node, StatusCode::OK);
+            becomes(&stays, node, StatusCode::OK);
+        }
 
         fs::write(&cut, "").expect("the folder is ours");
         let since = Instant::now();
-        assert_eq!(gone.post(HEARS, "/logout"), StatusCode::OK);
-        assert_eq!(gone.get(HEARS, "/me"), StatusCode::UNAUTHORIZED);
+        log_out(&gone);
         until("the bound takes effect", BOUND + SOON, || {
             stays.get(CLOSES, "/me") == StatusCode::SERVICE_UNAVAILABLE
         });
         assert!(since.elapsed() > BOUND / 2, "it closed after {:?}", since.elapsed());
+        assert_eq!(gone.get(HEARS, "/me"), StatusCode::UNAUTHORIZED);
         assert_eq!(stays.get(HEARS, "/me"), StatusCode::OK);
+        assert_eq!(gone.get(SERVES_ON, "/me"), StatusCode::OK, "it can't know of the end");
         assert_eq!(stays.get(SERVES_ON, "/me"), StatusCode::OK);
-        assert_eq!(gone.get(SERVES_ON, "/me"), StatusCode::OK, "who can't hear of the end serves on");
-        assert_eq!(
-            gone.get(SERVES_ON, "/checked"),
-            StatusCode::UNAUTHORIZED,
-            "`check = store` asks the store"
-        );
+        until("`check = store` asks it", SOON, || {
+            gone.get(SERVES_ON, "/checked") == StatusCode::UNAUTHORIZED
+        });
 
         fs::remove_file(&cut).expect("it was made before");
         for node in [SERVES_ON, CLOSES] {
-            until("what ended is caught up on", SOON, || gone.get(node, "/me") == StatusCode::UNAUTHORIZED);
-            until("others are served", SOON, || stays.get(node, "/me") == StatusCode::OK);
+            becomes(&gone, node, StatusCode::UNAUTHORIZED);
+            becomes(&stays, node, StatusCode::OK);
         }
 
         bench.kill_listeners();
-        assert_eq!(stays.post(HEARS, "/logout"), StatusCode::OK);
+        log_out(&stays);
         for node in [SERVES_ON, CLOSES] {
-            until("no news is missed", SOON, || stays.get(node, "/me") == StatusCode::UNAUTHORIZED);
+            becomes(&stays, node, StatusCode::UNAUTHORIZED);
         }
     });
     Some(scene.end())
 }
 
-/// Waits until something holds.
+/// Ends a session where its end is heard of at once. Of a logout whose answer was a 503, the session may have ended or not.
+fn log_out(visitor: &Visitor) {
+    until("the logout", SOON, || {
+        matches!(visitor.post(HEARS, "/logout"), StatusCode::OK | StatusCode::UNAUTHORIZED)
+    });
+}
+
+/// Waits until something holds, for longer where the machine is busy.
 fn until(what: &str, patience: Duration, holds: impl Fn() -> bool) {
-    let started = Instant::now();
+    let (started, patience) = (Instant::now(), patience.mul_f64(business()));
     while !holds() {
         assert!(started.elapsed() < patience, "{what}: not within {patience:?}");
     }

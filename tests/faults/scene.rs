@@ -24,7 +24,7 @@ pub(crate) fn form<T>(quick: T, long: T) -> T {
 }
 
 /// How many times as long as on an idle machine it takes to compute something now, by a sample.
-fn business() -> f64 {
+pub(crate) fn business() -> f64 {
     const SAMPLE: Duration = Duration::from_millis(10);
     let computed = || {
         let times = fs::read_to_string("/proc/thread-self/schedstat").ok()?;

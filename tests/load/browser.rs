@@ -14,7 +14,7 @@ use axum::http::{Method, header::SET_COOKIE};
 use cookie_store::CookieStore;
 use fastrand::Rng;
 use serde_json::{Value, json};
-use tokio::time::sleep;
+use tokio::time::{sleep, timeout};
 use url::Url;
 
 use super::{
@@ -29,6 +29,9 @@ const REFRESH_COOKIE: &str = "sRefreshToken";
 
 /// How much of what a client did is shown with a complaint.
 const MEMORY: usize = 40;
+
+/// How soon a call is tried again that has to succeed.
+const PAUSE: Duration = Duration::from_millis(10);
 
 /// The share of answers that get lost.
 const LOST: f64 = 0.2;
@@ -49,6 +52,8 @@ pub(super) struct Browser {
     password: String,
     rng: Mutex<Rng>,
     jar: Mutex<CookieStore>,
+    /// The last that came, even if it was cleared since.
+    last_token: Mutex<Option<String>>,
     messages: Mutex<Messages>,
     is_out: AtomicBool,
     sleeps_until: Mutex<Instant>,
@@ -106,6 +111,7 @@ impl Browser {
             password,
             rng: Mutex::new(rng),
             jar: Mutex::default(),
+            last_token: Mutex::default(),
             messages: Mutex::default(),
             is_out: AtomicBool::new(false),
             sleeps_until: Mutex::new(Instant::now()),
@@ -141,12 +147,12 @@ impl Browser {
     pub(super) async fn refresh_at(&self, node: usize, patience: Duration) -> Option<Verdict> {
         let verdict = self.insist(Call::Refresh, Some(node), patience).await?;
         if verdict == Verdict::LoggedOut {
-            self.complain_of_logout();
+            self.be_logged_out().await;
         }
         Some(verdict)
     }
 
-    /// Waits for a new refresh token, or for the end of the session.
+    /// Waits until the tabs have a new refresh token, or no session any more.
     pub(super) async fn renewal(&self) {
         let before = self.refresh_token();
         while !self.is_out() && self.refresh_token() == before {
@@ -154,9 +160,11 @@ impl Browser {
         }
     }
 
-    /// Refreshes at one node again and again.
-    pub(super) async fn keep_refreshing(&self, node: usize) {
-        while self.refresh_at(node, PATIENCE).await.is_some() {
+    /// Refreshes at one node until that brings a new refresh token.
+    pub(super) async fn renew_at(&self, node: usize) {
+        let before = self.refresh_token();
+        while !self.is_out() && self.refresh_token() == before {
+            self.refresh_at(node, PATIENCE).await;
             sleep(self.world.plan.rest).await;
         }
     }
@@ -172,7 +180,7 @@ impl Browser {
         let everywhere = (0..self.world.site.nodes.len()).map(|node| (Call::Protected, Some(node)));
         for (call, node) in iter::once((Call::Refresh, None)).chain(everywhere) {
             let verdict = self.insist(call, node, PATIENCE).await;
-            if verdict == Some(Verdict::LoggedOut) && self.has_been_overdue() {
+            if verdict == Some(Verdict::LoggedOut) && self.is_excused().await {
                 return self.world.count(|counts| counts.excused += 1);
             }
             if verdict != Some(Verdict::Served) {
@@ -230,7 +238,7 @@ impl Browser {
             if !matches!(verdict, Verdict::Unavailable | Verdict::Unanswered) {
                 return Some(verdict);
             }
-            sleep(Duration::from_millis(10)).await;
+            sleep(PAUSE).await;
         }
         None
     }
@@ -287,7 +295,13 @@ impl Browser {
         };
         let credentials = || json!({ "user": self.user, "password": self.password });
         let body = (call == Call::Login).then(credentials);
-        let answer = self.ask(node, method, self.path(call), cookies, body).await?;
+        let asked = self.ask(node, method, self.path(call), cookies, body);
+        let Ok(answer) = timeout(PATIENCE, asked).await else {
+            self.world.count(|counts| counts.wrong_answers += 1);
+            self.complain(&format!("waited for {PATIENCE:?} for an answer to {call:?}"));
+            return None;
+        };
+        let answer = answer?;
         if answer.verdict() == Verdict::Served && answer.user().as_ref() != Some(&self.user) {
             self.world.count(|counts| counts.crossed_answers += 1);
             self.complain(&format!("is answered on {call:?} as {:?}", answer.user()));
@@ -318,6 +332,9 @@ impl Browser {
             let _ = lock(&self.jar).parse(cookie, &url);
         }
         let after = self.refresh_token();
+        if after.is_some() {
+            lock(&self.last_token).clone_from(&after);
+        }
         let is_new = after.is_some() && before.is_some() && before != after;
         self.world.count(|counts| counts.rotations += usize::from(is_new));
         if before.is_some() && after.is_none() { Verdict::LoggedOut } else { answer.verdict() }
@@ -342,16 +359,41 @@ impl Browser {
     }
 
     /// An honest client was told that it has no session.
-    pub(super) fn complain_of_logout(&self) {
+    pub(super) async fn be_logged_out(&self) {
         if self.is_out.swap(true, Ordering::Relaxed) {
             return;
         }
-        if self.has_been_overdue() {
+        if self.is_excused().await {
             self.world.count(|counts| counts.excused += 1);
         } else {
             self.world.count(|counts| counts.false_logouts += 1);
             self.complain("was logged out");
         }
+    }
+
+    /// Whether the end of the session is the fault of a message that was under way for too long. Then there is an end: no node
+    /// accepts the refresh token that this client had.
+    async fn is_excused(&self) -> bool {
+        if !self.has_been_overdue() {
+            return false;
+        }
+        let token = lock(&self.last_token).clone().unwrap_or_default();
+        let cookie = format!("{REFRESH_COOKIE}={token}");
+        for node in 0..self.world.site.nodes.len() {
+            let refused = async {
+                loop {
+                    let answer = self.exchange(Call::Refresh, node, cookie.clone()).await;
+                    match answer.map_or(Verdict::Unanswered, |answer| answer.verdict()) {
+                        Verdict::Unanswered | Verdict::Unavailable => sleep(PAUSE).await,
+                        verdict => return verdict == Verdict::LoggedOut,
+                    }
+                }
+            };
+            if !timeout(PATIENCE, refused).await.unwrap_or(false) {
+                return false;
+            }
+        }
+        true
     }
 
     fn begin(&self) -> usize {

@@ -13,7 +13,8 @@ pub struct Counts {
     pub sessions: usize,
     /// Honest clients that were told that they have no session, or lost its cookie.
     pub false_logouts: usize,
-    /// Those that had a message under way for longer than the grace, so that nothing was promised to them.
+    /// Those whose session ended after a message of theirs was under way for longer than the grace, so that nothing was promised to
+    /// them.
     pub excused: usize,
     /// Thefts that were found out when the second of thief and victim came.
     pub thefts: usize,

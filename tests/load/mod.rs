@@ -64,7 +64,7 @@ pub struct Site {
 pub struct Plan {
     /// Honest clients, with three tabs each.
     pub clients: usize,
-    /// Thieves, each with victims of its own. A theft takes a bit more than twice the grace, and each thief completes at least one.
+    /// Thieves, each with victims of its own. A theft takes a bit more than twice the grace, and each thief completes the first.
     /// A store that loses writes forgets a theft together with them; then there should be none.
     pub thieves: usize,
     /// How long a tab rests between two calls, on average.
@@ -178,13 +178,7 @@ impl Crowd {
                 renewals.spawn(async move { browser.renewal().await });
             }
             for (node, probe) in self.probes.iter().cloned().enumerate() {
-                renewals.spawn(async move {
-                    let renewal = probe.renewal();
-                    tokio::select! {
-                        () = renewal => {},
-                        () = probe.keep_refreshing(node) => {},
-                    }
-                });
+                renewals.spawn(async move { probe.renew_at(node).await });
             }
             let renewed = timeout(PATIENCE, renewals.join_all()).await;
             assert!(renewed.is_ok(), "not everyone got a new refresh token within {PATIENCE:?}");
@@ -279,6 +273,13 @@ impl World {
 
     fn is_closing(&self) -> bool {
         self.is_closing.load(Ordering::Relaxed)
+    }
+
+    /// Waits until the crowd is to end.
+    async fn closing(&self) {
+        while !self.is_closing() {
+            sleep(Duration::from_millis(10)).await;
+        }
     }
 
     fn counts(&self) -> MutexGuard<'_, Counts> {

@@ -27,7 +27,7 @@ pub(super) async fn browse(browser: Arc<Browser>) {
             continue;
         }
         match browser.call(Call::Protected).await {
-            Verdict::LoggedOut => browser.complain_of_logout(),
+            Verdict::LoggedOut => browser.be_logged_out().await,
             Verdict::Expired => refresh(&browser).await,
             Verdict::Served | Verdict::Unavailable | Verdict::Unanswered | Verdict::Wrong => {}
         }
@@ -38,7 +38,7 @@ pub(super) async fn browse(browser: Arc<Browser>) {
 async fn refresh(browser: &Arc<Browser>) {
     loop {
         match browser.call(Call::Refresh).await {
-            Verdict::LoggedOut => return browser.complain_of_logout(),
+            Verdict::LoggedOut => return browser.be_logged_out().await,
             Verdict::Unanswered if browser.draw(|rng| rng.f64() < FALLS_ASLEEP) => {
                 let longest = browser.world().site.grace.mul_f64(SLEEP);
                 browser.fall_asleep(browser.draw(|rng| longest.mul_f64(rng.f64())));

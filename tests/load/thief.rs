@@ -9,23 +9,24 @@ use super::{World, browser::Browser, wire::Verdict};
 /// How soon a refresh is tried again that brought no new token.
 const RETRY: Duration = Duration::from_millis(100);
 
-/// Steals from one victim after another, one at least, until the crowd is to end.
+/// Steals from one victim after another, until the crowd is to end. The first theft is completed in any case.
 pub(super) async fn steal(world: Arc<World>) {
+    rob(&world).await;
     loop {
-        let victim = Browser::new(&world);
-        victim.log_in().await;
-        rob(&world, &victim).await;
-        if world.is_closing() {
-            return;
+        tokio::select! {
+            () = world.closing() => return,
+            () = rob(&world) => {}
         }
     }
 }
 
 /// Copies the refresh token; one of the two uses it and goes on, and long after comes the other.
-async fn rob(world: &World, victim: &Arc<Browser>) {
+async fn rob(world: &Arc<World>) {
+    let victim = Browser::new(world);
+    victim.log_in().await;
     let thief = victim.thief();
     let is_thief_first = victim.draw(|rng| rng.bool());
-    let (first, second) = if is_thief_first { (&thief, victim) } else { (victim, &thief) };
+    let (first, second) = if is_thief_first { (&thief, &victim) } else { (&victim, &thief) };
     let beyond_grace = world.site.grace.mul_f64(1.1);
 
     // So that it rotates, if need be when the grace of a rotation whose answer was lost is over; and uses what that made.
