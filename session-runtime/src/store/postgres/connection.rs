@@ -150,9 +150,6 @@ fn not_pem() -> StoreError {
 /// operation may take.
 const TURN: Duration = Duration::from_secs(1);
 
-/// How long a connection may take to be made, even if nobody waits for it any more.
-const LONGEST_DIAL: Duration = Duration::from_secs(10);
-
 /// Makes the connections of a pool: several at once as long as that works, and one after the other while it does not.
 ///
 /// A server that hangs has no end of connections made to it by its system, and takes each of them for a client when it goes on:
@@ -185,8 +182,8 @@ impl Connect for Dialer {
                 return Ok(late);
             }
             let (reply, dialed) = oneshot::channel();
-            let (state, longest_turn) = (Arc::clone(&self.state), TURN.min(self.patience / 2));
-            tokio::spawn(async move { state.carry_through(dial, turn, longest_turn, reply).await });
+            let (state, patience) = (Arc::clone(&self.state), self.patience);
+            tokio::spawn(async move { state.carry_through(dial, turn, patience, reply).await });
             match dialed.await {
                 Ok(dialed) => dialed,
                 // The pool, which does not wait for as long, has said so.
@@ -210,16 +207,17 @@ impl DialerState {
         &self,
         dial: impl Future<Output = Dialed>,
         turn: Option<OwnedMutexGuard<()>>,
-        longest_turn: Duration,
+        patience: Duration,
         reply: oneshot::Sender<Dialed>,
     ) {
         let mut dial = pin!(dial);
-        let soon = timeout(longest_turn, dial.as_mut()).await;
+        let soon = timeout(TURN.min(patience / 2), dial.as_mut()).await;
         self.fails.store(!matches!(soon, Ok(Ok(_))), Ordering::Relaxed);
         drop(turn);
         let dialed = match soon {
             Ok(dialed) => Ok(dialed),
-            Err(_) => timeout(LONGEST_DIAL, dial).await,
+            // Twice as long as anybody waits, for the next.
+            Err(_) => timeout(2 * patience, dial).await,
         };
         if let Ok(dialed) = dialed
             && let Err(Ok(late)) = reply.send(dialed)
