@@ -2,7 +2,6 @@
 
 use std::{
     collections::VecDeque,
-    iter,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -161,16 +160,32 @@ impl Browser {
         if self.is_out() {
             return;
         }
-        let everywhere = (0..self.world.site.nodes.len()).map(|node| (Call::Protected, Some(node)));
-        for (call, node) in iter::once((Call::Refresh, None)).chain(everywhere) {
-            let verdict = self.insist(call, node, PATIENCE).await;
-            if verdict == Some(Verdict::LoggedOut) && self.is_excused().await {
-                return self.world.count(|counts| counts.excused += 1);
+        let mut verdict = self.refresh().await;
+        for node in 0..self.world.site.nodes.len() {
+            if verdict == Verdict::Served {
+                verdict = self.be_served_at(node).await;
             }
-            if verdict != Some(Verdict::Served) {
-                self.world.count(|counts| counts.sessions_lost += 1);
-                self.complain(&format!("lost its session: the last {call:?} is answered with {verdict:?}"));
-                return;
+        }
+        if verdict == Verdict::LoggedOut && self.is_excused().await {
+            self.world.count(|counts| counts.excused += 1);
+        } else if verdict != Verdict::Served {
+            self.world.count(|counts| counts.sessions_lost += 1);
+            self.complain(&format!("lost its session: in the end, it is answered with {verdict:?}"));
+        }
+    }
+
+    /// Calls the protected route of a node, and refreshes wherever it is told to, until it is served or logged out.
+    async fn be_served_at(&self, node: usize) -> Verdict {
+        let started = Instant::now();
+        loop {
+            let verdict =
+                self.insist(Call::Protected, Some(node), PATIENCE).await.unwrap_or(Verdict::Unavailable);
+            if verdict != Verdict::Expired || started.elapsed() > PATIENCE {
+                return verdict;
+            }
+            let verdict = self.refresh().await;
+            if verdict != Verdict::Served {
+                return verdict;
             }
         }
     }
