@@ -3,7 +3,7 @@
 use std::{fmt, path::PathBuf};
 
 use tempfile::TempDir;
-use tests::servers::{Postgres, Redis, RedisCluster, SmallDisk};
+use tests::servers::{Postgres, Redis, RedisCluster, SmallDisk, or_skip};
 use tokio_postgres::NoTls;
 
 /// Where sessions are kept. The memory store has no cells: it dies with its process, which is the only one that can use it.
@@ -94,14 +94,13 @@ impl Bench {
 
     /// The disk that holds all that the servers of this bench keep; nothing where there can be no such disk.
     pub(crate) fn disk(&self) -> Option<&SmallDisk> {
-        self.disk.as_ref()
+        or_skip(self.disk.as_ref(), "the right to mount a file system")
     }
 
     /// A folder for a server, on the small disk if there is one.
     pub(crate) fn server_folder(&self) -> TempDir {
-        self.disk()
-            .map_or_else(TempDir::new, |disk| TempDir::new_in(disk.path()))
-            .expect("a temporary folder")
+        let on = |disk: &SmallDisk| TempDir::new_in(disk.path());
+        self.disk.as_ref().map_or_else(TempDir::new, on).expect("a temporary folder")
     }
 
     /// The PostgreSQL server of this bench, and the disk that it lies on.

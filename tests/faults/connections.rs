@@ -13,8 +13,11 @@ use crate::{
     scene::{Outcome, Scene},
 };
 
-/// How long connections keep breaking.
-const BREAKING: Duration = Duration::from_millis(400);
+/// How long each fault lasts.
+const BREAKING: Duration = Duration::from_millis(300);
+
+/// How late answers are: well within the grace.
+const LATE: Duration = Duration::from_millis(100);
 
 /// How often an answer is cut in its middle.
 const ONE_IN: u32 = 5;
@@ -42,13 +45,14 @@ pub(crate) fn cluster_broken(bench: &mut Bench) -> Option<Outcome> {
     Some(strike(&place, &proxies))
 }
 
-/// Answers are cut off in their middle, in every way; then nothing is said, and half the time the connections turn out to be
+/// Answers are late, then cut off in their middle, in every way; then nothing is said, and half the time the connections turn out to be
 /// dead when something is.
 fn strike(place: &str, proxies: &[&Proxy]) -> Outcome {
     let set = |way| proxies.iter().for_each(|proxy| proxy.set(way));
     let mut struck = 0;
     endure(place, Plan::default(), |scene: &mut Scene| {
-        for way in [Way::Reset { one_in: ONE_IN }, Way::Truncate { one_in: ONE_IN }] {
+        let breaks = [Way::Reset { one_in: ONE_IN }, Way::Truncate { one_in: ONE_IN }];
+        for way in [Way::Delay(LATE)].into_iter().chain(breaks) {
             set(way);
             scene.crowd.work_for(BREAKING);
         }

@@ -102,8 +102,8 @@ impl Drop for Reader {
 }
 
 pub(crate) fn redis_full(bench: &mut Bench) -> Option<Outcome> {
-    let place = bench.place()?;
     bench.disk()?;
+    let place = bench.place()?;
     let (server, disk) = bench.redis_and_disk()?;
     let outcome = endure(&place, Plan::default(), |scene| {
         disk.fill();
@@ -115,8 +115,8 @@ pub(crate) fn redis_full(bench: &mut Bench) -> Option<Outcome> {
 }
 
 pub(crate) fn cluster_full(bench: &mut Bench) -> Option<Outcome> {
-    let place = bench.place()?;
     bench.disk()?;
+    let place = bench.place()?;
     let (cluster, disk) = bench.cluster_and_disk()?;
     let outcome = endure(&place, Plan::default(), |scene| {
         disk.fill();

@@ -3,6 +3,7 @@
 use std::{
     env,
     error::Error,
+    fs,
     io::{self, Read as _, Write as _},
     net::{Ipv4Addr, TcpStream},
     path::PathBuf,
@@ -177,11 +178,24 @@ impl Node {
         self.restart();
     }
 
-    /// How many tasks it has.
+    /// How many tasks it has, those of connections with clients apart.
     pub(crate) fn tasks(&self) -> usize {
         let answer = onlooker::send(&self.url(), "GET /tasks HTTP/1.1\r\n", "").expect("the node serves");
         let tasks = answer.rsplit("\r\n").next().and_then(|tasks| tasks.parse().ok());
-        tasks.unwrap_or_else(|| panic!("no number: {answer}"))
+        let tasks: usize = tasks.unwrap_or_else(|| panic!("no number: {answer}"));
+        tasks.saturating_sub(self.connections())
+    }
+
+    /// How many clients are connected to it.
+    fn connections(&self) -> usize {
+        const ESTABLISHED: &str = "01";
+        let here = format!(":{:04X}", self.server.port());
+        let sockets = fs::read_to_string("/proc/net/tcp").expect("the system tells of its sockets");
+        let is_one = |socket: &&str| {
+            let mut columns = socket.split_whitespace().skip(1);
+            columns.next().is_some_and(|local| local.ends_with(&here)) && columns.nth(1) == Some(ESTABLISHED)
+        };
+        sockets.lines().filter(is_one).count()
     }
 
     /// What its own clock shows.

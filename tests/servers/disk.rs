@@ -11,7 +11,7 @@ use std::{
 
 use tempfile::TempDir;
 
-use super::{PATIENCE, Process, Unprivileged, or_skip};
+use super::{PATIENCE, Process, Unprivileged};
 
 /// A file system in memory, of some megabytes, that can be filled and emptied. It ends with the test.
 pub struct SmallDisk {
@@ -31,16 +31,12 @@ wait
 "#;
 
 impl SmallDisk {
-    /// Makes one of so many megabytes, or skips the test where this user may not.
+    /// Makes one of so many megabytes; nothing where this user may not mount.
     ///
     /// # Panics
     ///
-    /// If it can't be made and `CI=true`.
+    /// If there is no place for a temporary folder.
     pub fn new(megabytes: usize) -> Option<Self> {
-        or_skip(Self::mount(megabytes), "the right to mount a file system")
-    }
-
-    fn mount(megabytes: usize) -> Option<Self> {
         Unprivileged::if_root()?;
         let folder = TempDir::new().expect("a temporary folder");
         let mut keeper = Command::new("sh");

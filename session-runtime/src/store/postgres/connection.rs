@@ -3,8 +3,9 @@
 use std::{
     fmt::Write as _,
     future::pending,
+    pin::pin,
     sync::{
-        Arc,
+        self, Arc, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -21,7 +22,7 @@ use rustls::{
     pki_types::{CertificateDer, pem::PemObject as _},
 };
 use tokio::{
-    sync::{Mutex, OwnedMutexGuard},
+    sync::{Mutex, OwnedMutexGuard, oneshot},
     task::JoinHandle,
     time::{Instant, timeout, timeout_at},
 };
@@ -145,10 +146,15 @@ fn not_pem() -> StoreError {
     StoreError::new("the root certificate is not in PEM form")
 }
 
-/// Makes the connections of a pool: several at once as long as that works, and one at a time while it does not.
+/// How long others wait for a connection that is being made, when none could be made before; no longer than half as long as an
+/// operation may take.
+const TURN: Duration = Duration::from_secs(1);
+
+/// Makes the connections of a pool: several at once as long as that works, and one after the other while it does not.
 ///
 /// A server that hangs has no end of connections made to it by its system, and takes each of them for a client when it goes on:
-/// it must not meet all those that were given up meanwhile.
+/// it must not meet all those that were given up meanwhile. And one that is so slow that nobody waits long enough for a
+/// connection must get ahead: what comes late is for the next.
 struct Dialer {
     tls: MakeRustlsConnect,
     patience: Duration,
@@ -157,31 +163,31 @@ struct Dialer {
 
 #[derive(Default)]
 struct DialerState {
-    /// Whether the last connection could not be made.
+    /// Whether the last connection could not be made, or not soon.
     fails: AtomicBool,
     /// Held by who makes one all the same.
     turn: Arc<Mutex<()>>,
+    late: sync::Mutex<Option<Connection>>,
 }
 
-type Dialed = Result<(Client, JoinHandle<()>), tokio_postgres::Error>;
+type Connection = (Client, JoinHandle<()>);
+type Dialed = Result<Connection, tokio_postgres::Error>;
 
 impl Connect for Dialer {
     fn connect(&self, config: &Config) -> BoxFuture<'_, Dialed> {
-        let (connect, state) = (dial(config.clone(), self.tls.clone()), Arc::clone(&self.state));
+        let dial = dial(config.clone(), self.tls.clone());
         Box::pin(async move {
-            let turn = state.turn().await;
-            let patience = self.patience;
-            // Carried through, even if nobody waits for it any more: so no other is begun meanwhile.
-            let dialed = tokio::spawn(async move {
-                let dialed = timeout(patience, connect).await;
-                state.fails.store(!matches!(dialed, Ok(Ok(_))), Ordering::Relaxed);
-                drop(turn);
-                dialed
-            });
+            let turn = self.state.turn().await;
+            if let Some(late) = self.state.take_late() {
+                return Ok(late);
+            }
+            let (reply, dialed) = oneshot::channel();
+            let (state, patience) = (Arc::clone(&self.state), self.patience);
+            tokio::spawn(async move { state.carry_through(dial, turn, patience, reply).await });
             match dialed.await {
-                Ok(Ok(dialed)) => dialed,
-                // The pool, which has waited for as long, says so.
-                _ => pending().await,
+                Ok(dialed) => dialed,
+                // The pool, which does not wait for as long, has said so.
+                Err(_) => pending().await,
             }
         })
     }
@@ -195,6 +201,34 @@ impl DialerState {
         }
         let turn = Arc::clone(&self.turn).lock_owned().await;
         self.fails.load(Ordering::Relaxed).then_some(turn)
+    }
+
+    async fn carry_through(
+        &self,
+        dial: impl Future<Output = Dialed>,
+        turn: Option<OwnedMutexGuard<()>>,
+        patience: Duration,
+        reply: oneshot::Sender<Dialed>,
+    ) {
+        let mut dial = pin!(dial);
+        let soon = timeout(TURN.min(patience / 2), dial.as_mut()).await;
+        self.fails.store(!matches!(soon, Ok(Ok(_))), Ordering::Relaxed);
+        drop(turn);
+        let dialed = match soon {
+            Ok(dialed) => Ok(dialed),
+            // Twice as long as anybody waits, for the next.
+            Err(_) => timeout(2 * patience, dial).await,
+        };
+        if let Ok(dialed) = dialed
+            && let Err(Ok(late)) = reply.send(dialed)
+        {
+            *self.late.lock().unwrap_or_else(PoisonError::into_inner) = Some(late);
+        }
+    }
+
+    fn take_late(&self) -> Option<Connection> {
+        let late = self.late.lock().unwrap_or_else(PoisonError::into_inner).take();
+        late.filter(|(client, _)| !client.is_closed())
     }
 }
 
