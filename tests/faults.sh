@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The table of faults in its long form: each cell is struck at least twenty times. Takes an hour or so. Arguments are passed on, such
+# The table of faults in its long form: each cell is struck twenty times. Takes an hour or two. Arguments are passed on, such
 # as `postgres::` for one store or `process_killed` for one fault.
 set -euo pipefail
 cd "$(dirname "$0")/.."

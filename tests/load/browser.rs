@@ -1,8 +1,7 @@
 //! One cookie jar, and the messages of those who share it.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
-    iter,
+    collections::VecDeque,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -10,22 +9,17 @@ use std::{
     time::{Duration, Instant},
 };
 
-use axum::http::{Method, header::SET_COOKIE};
-use cookie_store::CookieStore;
+use axum::http::Method;
 use fastrand::Rng;
 use serde_json::{Value, json};
 use tokio::time::{sleep, timeout};
-use url::Url;
 
 use super::{
     PATIENCE, World,
+    jar::{Jar, REFRESH_COOKIE},
+    messages::Messages,
     wire::{Answer, Message, Verdict},
 };
-
-/// Cookies know no ports, so all nodes are one host to a browser.
-const HOST: &str = "http://127.0.0.1";
-
-const REFRESH_COOKIE: &str = "sRefreshToken";
 
 /// How much of what a client did is shown with a complaint.
 const MEMORY: usize = 40;
@@ -51,22 +45,13 @@ pub(super) struct Browser {
     user: String,
     password: String,
     rng: Mutex<Rng>,
-    jar: Mutex<CookieStore>,
+    jar: Mutex<Jar>,
     /// The last that came, even if it was cleared since.
     last_token: Mutex<Option<String>>,
     messages: Mutex<Messages>,
     is_out: AtomicBool,
     sleeps_until: Mutex<Instant>,
     past: Mutex<VecDeque<String>>,
-}
-
-/// Which of a browser's messages are under way, and since when.
-#[derive(Default)]
-struct Messages {
-    sent: usize,
-    under_way: BTreeMap<usize, Instant>,
-    /// Whether one was under way for longer than the grace.
-    overdue: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -95,11 +80,9 @@ impl Browser {
     /// A thief, who has this browser's refresh token and nothing else.
     pub(super) fn thief(&self) -> Arc<Self> {
         let (number, rng) = self.world.enroll();
-        let thief = Self::with(&self.world, number, (self.user.clone(), String::new()), rng);
-        let url = thief.url(Call::Refresh);
         let token = self.refresh_token().expect("the victim has logged in");
-        let cookie = format!("{REFRESH_COOKIE}={token}; Path={}", self.world.site.refresh);
-        lock(&thief.jar).parse(&cookie, &url).expect("what was received can be kept");
+        let thief = Self::with(&self.world, number, (self.user.clone(), String::new()), rng);
+        *lock(&thief.jar) = Jar::with_refresh_token(&token, self.world.site.refresh);
         Arc::new(thief)
     }
 
@@ -112,7 +95,7 @@ impl Browser {
             rng: Mutex::new(rng),
             jar: Mutex::default(),
             last_token: Mutex::default(),
-            messages: Mutex::default(),
+            messages: Mutex::new(Messages::new(world.site.grace)),
             is_out: AtomicBool::new(false),
             sleeps_until: Mutex::new(Instant::now()),
             past: Mutex::default(),
@@ -171,22 +154,38 @@ impl Browser {
 
     /// Waits for what is still under way, refreshes a last time, and calls the protected route at every node.
     pub(super) async fn leave(&self) {
-        while !lock(&self.messages).under_way.is_empty() {
+        while !lock(&self.messages).all_have_ended() {
             sleep(Duration::from_millis(5)).await;
         }
         if self.is_out() {
             return;
         }
-        let everywhere = (0..self.world.site.nodes.len()).map(|node| (Call::Protected, Some(node)));
-        for (call, node) in iter::once((Call::Refresh, None)).chain(everywhere) {
-            let verdict = self.insist(call, node, PATIENCE).await;
-            if verdict == Some(Verdict::LoggedOut) && self.is_excused().await {
-                return self.world.count(|counts| counts.excused += 1);
+        let mut verdict = self.refresh().await;
+        for node in 0..self.world.site.nodes.len() {
+            if verdict == Verdict::Served {
+                verdict = self.be_served_at(node).await;
             }
-            if verdict != Some(Verdict::Served) {
-                self.world.count(|counts| counts.sessions_lost += 1);
-                self.complain(&format!("lost its session: the last {call:?} is answered with {verdict:?}"));
-                return;
+        }
+        if verdict == Verdict::LoggedOut && self.is_excused().await {
+            self.world.count(|counts| counts.excused += 1);
+        } else if verdict != Verdict::Served {
+            self.world.count(|counts| counts.sessions_lost += 1);
+            self.complain(&format!("lost its session: in the end, it is answered with {verdict:?}"));
+        }
+    }
+
+    /// Calls the protected route of a node, and refreshes wherever it is told to, until it is served or logged out.
+    async fn be_served_at(&self, node: usize) -> Verdict {
+        let started = Instant::now();
+        loop {
+            let verdict =
+                self.insist(Call::Protected, Some(node), PATIENCE).await.unwrap_or(Verdict::Unavailable);
+            if verdict != Verdict::Expired || started.elapsed() > PATIENCE {
+                return verdict;
+            }
+            let verdict = self.refresh().await;
+            if verdict != Verdict::Served {
+                return verdict;
             }
         }
     }
@@ -215,11 +214,7 @@ impl Browser {
     }
 
     pub(super) fn refresh_token(&self) -> Option<String> {
-        let url = self.url(Call::Refresh);
-        let jar = lock(&self.jar);
-        jar.get_request_values(&url)
-            .find(|(name, _)| *name == REFRESH_COOKIE)
-            .map(|(_, value)| value.to_owned())
+        lock(&self.jar).refresh_token(self.world.site.refresh)
     }
 
     /// Writes down what happened to this client.
@@ -325,12 +320,8 @@ impl Browser {
 
     /// What a browser does with an answer that reaches it.
     fn take(&self, call: Call, answer: &Answer) -> Verdict {
-        let (before, url) = (self.refresh_token(), self.url(call));
-        for cookie in answer.headers.get_all(SET_COOKIE) {
-            let cookie = cookie.to_str().expect("a cookie is text");
-            // A removal of what is not there is no success.
-            let _ = lock(&self.jar).parse(cookie, &url);
-        }
+        let before = self.refresh_token();
+        lock(&self.jar).take(self.path(call), &answer.headers);
         let after = self.refresh_token();
         if after.is_some() {
             lock(&self.last_token).clone_from(&after);
@@ -374,7 +365,7 @@ impl Browser {
     /// Whether the end of the session is the fault of a message that was under way for too long. Then there is an end: no node
     /// accepts the refresh token that this client had.
     async fn is_excused(&self) -> bool {
-        if !self.has_been_overdue() {
+        if !lock(&self.messages).any_overdue() {
             return false;
         }
         let token = lock(&self.last_token).clone().unwrap_or_default();
@@ -397,26 +388,12 @@ impl Browser {
     }
 
     fn begin(&self) -> usize {
-        let mut messages = lock(&self.messages);
-        messages.sent += 1;
-        let number = messages.sent;
-        messages.under_way.insert(number, Instant::now());
-        number
+        lock(&self.messages).begin()
     }
 
     fn end(&self, number: usize) {
-        let mut messages = lock(&self.messages);
-        let began = messages.under_way.remove(&number).expect("it is under way");
-        if began.elapsed() > self.world.site.grace {
-            messages.overdue = true;
-            self.world.count(|counts| counts.overdue += 1);
-        }
-    }
-
-    fn has_been_overdue(&self) -> bool {
-        let messages = lock(&self.messages);
-        let grace = self.world.site.grace;
-        messages.overdue || messages.under_way.values().any(|began| began.elapsed() > grace)
+        let is_overdue = lock(&self.messages).end(number);
+        self.world.count(|counts| counts.overdue += usize::from(is_overdue));
     }
 
     fn draw_node(&self) -> usize {
@@ -433,15 +410,7 @@ impl Browser {
 
     /// What goes with a call.
     pub(super) fn cookies(&self, call: Call) -> String {
-        let url = self.url(call);
-        let jar = lock(&self.jar);
-        let cookies: Vec<_> =
-            jar.get_request_values(&url).map(|(name, value)| format!("{name}={value}")).collect();
-        cookies.join("; ")
-    }
-
-    fn url(&self, call: Call) -> Url {
-        Url::parse(&format!("{HOST}{}", self.path(call))).expect("a URL")
+        lock(&self.jar).cookies_for(self.path(call))
     }
 
     fn path(&self, call: Call) -> &'static str {

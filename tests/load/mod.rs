@@ -13,6 +13,8 @@
 
 mod browser;
 mod counts;
+mod jar;
+mod messages;
 mod tabs;
 mod thief;
 mod wire;
