@@ -17,23 +17,6 @@ install_postgresql() {
     install_missing initdb "$(command -v dnf >/dev/null && echo postgresql-server || echo postgresql)"
 }
 
-# Debian would start a server of its own on installing it, unless a policy forbids.
-install_redis() {
-    command -v redis-server >/dev/null && return
-    local policy=/usr/sbin/policy-rc.d root=""
-    [ "$(id -u)" = 0 ] || root=sudo
-    if ! command -v apt-get >/dev/null; then
-        install_missing redis-server redis
-    elif [ -e "$policy" ]; then
-        install_missing redis-server redis-server
-    else
-        printf '#!/bin/sh\nexit 101\n' | $root tee "$policy" >/dev/null
-        $root chmod +x "$policy"
-        install_missing redis-server redis-server || { $root rm "$policy"; exit 1; }
-        $root rm "$policy"
-    fi
-}
-
 step() { printf '\n== %s\n' "$*"; }
 
 # The example's test runs the `curl` lines that the example prints; the cryptographic library is built from C.
@@ -43,9 +26,13 @@ install_missing cc gcc
 install_missing ps procps
 install_missing openssl openssl
 install_postgresql
-install_redis
+install_missing_server redis-server "$(command -v apt-get >/dev/null && echo redis-server || echo redis)"
+# Debian keeps it where only root's `PATH` leads.
+PATH="$PATH:/usr/sbin" install_missing_server pgbouncer pgbouncer
+# Sets the clocks of the nodes apart.
+install_missing faketime "$(command -v apt-get >/dev/null && echo faketime || echo libfaketime)"
 
-step "every test of the workspace, with a reduced model of the rotation"
+step "every test of the workspace, with a reduced model of the rotation and the table of faults in its quick form"
 cargo test --workspace --all-features
 
 step "the model of the rotation, explored to exhaustion"

@@ -16,3 +16,18 @@ install_missing() { # command package
         return 1
     fi
 }
+
+# The same for a package whose server Debian would start on installing it, unless a policy forbids.
+install_missing_server() { # command package
+    local policy=/usr/sbin/policy-rc.d root=""
+    command -v "$1" >/dev/null && return
+    [ "$(id -u)" = 0 ] || root=sudo
+    if ! command -v apt-get >/dev/null || [ -e "$policy" ]; then
+        install_missing "$1" "$2"
+        return
+    fi
+    printf '#!/bin/sh\nexit 101\n' | $root tee "$policy" >/dev/null
+    $root chmod +x "$policy"
+    install_missing "$1" "$2" || { $root rm "$policy"; return 1; }
+    $root rm "$policy"
+}

@@ -1,6 +1,7 @@
-//! Tables of another crate, for tests to include, servers for tests to talk to, and a search for what must not show.
+//! What tests share: tables of another crate to include, servers, clients, and a search for what must not show.
 
 pub mod hidden;
+pub mod load;
 pub mod servers;
 
 use axum::{

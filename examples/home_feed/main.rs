@@ -40,13 +40,14 @@ async fn main() -> anyhow::Result<()> {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
     fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
 
+    // Before it listens: a request that can't be served yet is refused, and tried elsewhere, rather than kept waiting.
+    let builder = options.store.open().await?;
     let listener = TcpListener::bind(&options.listen).await.with_context(|| {
         format!("can't listen on {}; choose another address with --listen", options.listen)
     })?;
     let address = listener.local_addr()?;
     let secure = options.secure_cookies.unwrap_or(!address.ip().is_loopback());
 
-    let builder = options.store.open().await?;
     let sessions = options.apply(builder, secure).routes(&ROUTES).build().await?;
     let cors = sessions.cors();
     let app = App::new(sessions, Clock::system(), options.pace(address)?);

@@ -1,6 +1,9 @@
 //! Private servers for tests: each in a temporary folder, on a free port of 127.0.0.1, ended with the test.
 
+mod disk;
+mod pgbouncer;
 mod postgres;
+mod proxy;
 mod redis;
 
 use std::{
@@ -17,7 +20,10 @@ use std::{
 use tempfile::TempDir;
 
 pub use self::{
+    disk::SmallDisk,
+    pgbouncer::PgBouncer,
     postgres::Postgres,
+    proxy::{Proxy, Way},
     redis::{Monitor, Redis, RedisCluster, RedisSentinel},
 };
 
@@ -66,7 +72,7 @@ type Launcher = Box<dyn Fn(&Path, u16) -> Launch + Send + Sync>;
 /// How a server is started and stopped.
 #[derive(Debug)]
 pub struct Launch {
-    /// The server itself, in the foreground.
+    /// The server itself, in the foreground: the program, its arguments, and what it has in its environment.
     pub server: Command,
     /// A command that succeeds when the server answers.
     pub probe: Command,
@@ -97,6 +103,13 @@ impl Server {
         self.port
     }
 
+    /// What it has said since it was first started.
+    pub fn log(&self) -> String {
+        fs::read(self.folder().join("log"))
+            .map(|log| String::from_utf8_lossy(&log).into_owned())
+            .unwrap_or_default()
+    }
+
     /// The folder that holds all that it keeps.
     pub fn folder(&self) -> &Path {
         self.folder.path()
@@ -107,17 +120,34 @@ impl Server {
         self.process.as_ref().expect("the server runs").signal(signal);
     }
 
+    /// Stops it, and the processes that it has started, until it is [thawed](Self::thaw).
+    pub fn freeze(&self) {
+        self.signal("STOP");
+        self.process
+            .as_ref()
+            .into_iter()
+            .flat_map(Process::children)
+            .for_each(|child| signal("STOP", &child));
+    }
+
+    /// Has it go on after [`freeze`](Self::freeze).
+    pub fn thaw(&self) {
+        self.process
+            .as_ref()
+            .into_iter()
+            .flat_map(Process::children)
+            .for_each(|child| signal("CONT", &child));
+        self.signal("CONT");
+    }
+
     /// Ends it, and the processes that it has started, as a power failure would: `kill -9`.
     pub fn kill(&mut self) {
         if let Some(process) = self.process.take() {
             // So that it starts no more of them.
-            process.signal("STOP");
+            signal("STOP", &process.server);
             let children = process.children();
-            process.signal("KILL");
-            for child in children {
-                // It may have ended by itself.
-                succeeds(Command::new("kill").args(["-s", "KILL", &child]));
-            }
+            signal("KILL", &process.server);
+            children.iter().for_each(|child| signal("KILL", child));
         }
     }
 
@@ -133,6 +163,23 @@ impl Server {
         while let Err(error) = self.launch() {
             assert!(started.elapsed() < PATIENCE, "{error}");
             sleep(Duration::from_millis(100));
+        }
+    }
+
+    /// Waits until it answers, and starts it again if it has ended by itself.
+    ///
+    /// # Panics
+    ///
+    /// If it does not answer.
+    pub fn await_return(&mut self) {
+        let Launch { mut probe, .. } = (self.launch)(self.folder.path(), self.port);
+        let started = Instant::now();
+        while !succeeds(&mut probe) {
+            if self.process.as_mut().is_none_or(Process::has_ended) {
+                return self.restart();
+            }
+            assert!(started.elapsed() < PATIENCE, "{probe:?} fails:\n{}", self.log());
+            sleep(Duration::from_millis(20));
         }
     }
 
@@ -160,6 +207,11 @@ impl Server {
     }
 }
 
+/// Sends a signal to a process, which may have ended by itself.
+fn signal(signal: &str, process: &str) {
+    succeeds(Command::new("kill").args(["-s", signal, process]));
+}
+
 /// Runs a command to its end.
 ///
 /// # Panics
@@ -169,6 +221,14 @@ pub fn run(command: &mut Command) {
     let output = command.stdin(Stdio::null()).output().unwrap_or_else(|error| panic!("{command:?}: {error}"));
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{command:?} failed with {}:\n{said}", output.status);
+}
+
+fn wait_until(what: &str, holds: impl Fn() -> bool) {
+    let started = Instant::now();
+    while !holds() {
+        assert!(started.elapsed() < PATIENCE, "in vain it was waited until {what}");
+        sleep(Duration::from_millis(50));
+    }
 }
 
 fn succeeds(command: &mut Command) -> bool {
@@ -237,6 +297,7 @@ impl Process {
         let mut shell = Command::new("sh");
         shell.args(["-c", GUARDIAN, "sh"]).arg(log).arg(stop);
         shell.arg(command.get_program()).args(command.get_args());
+        shell.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
         shell.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
         let mut shell = shell.spawn()?;
         let lifeline = shell.stdin.take();

@@ -10,7 +10,7 @@ use std::{
 
 use tempfile::TempDir;
 
-use super::{Launch, Server, Unprivileged, find, or_skip, run};
+use super::{Launch, Server, Unprivileged, find, or_skip, run, wait_until};
 
 /// A PostgreSQL server that takes its superuser's password.
 pub struct Postgres(Server);
@@ -25,7 +25,16 @@ impl Postgres {
     ///
     /// If it is missing and `CI=true`, or if it does not start.
     pub fn start() -> Option<Self> {
-        Self::start_after(|_| (), &[])
+        Self::start_in(TempDir::new().expect("a temporary folder"))
+    }
+
+    /// As [`start`](Self::start), with all that it keeps in a folder.
+    ///
+    /// # Panics
+    ///
+    /// As [`start`](Self::start).
+    pub fn start_in(folder: TempDir) -> Option<Self> {
+        Self::start_after(folder, |_| (), &[])
     }
 
     /// As [`start`](Self::start), for connections that are encrypted with a key and its certificate.
@@ -44,12 +53,11 @@ impl Postgres {
                 }
             }
         };
-        Self::start_after(copy, &["ssl=on"])
+        Self::start_after(TempDir::new().expect("a temporary folder"), copy, &["ssl=on"])
     }
 
-    fn start_after(prepare: impl FnOnce(&Path), settings: &'static [&str]) -> Option<Self> {
+    fn start_after(folder: TempDir, prepare: impl FnOnce(&Path), settings: &'static [&str]) -> Option<Self> {
         or_skip(programs(), "PostgreSQL")?;
-        let folder = TempDir::new().expect("a temporary folder");
         let password = folder.path().join("password");
         fs::write(&password, Self::PASSWORD).expect("the folder is ours");
         if let Some(user) = Unprivileged::if_root() {
@@ -81,9 +89,71 @@ impl Postgres {
         Some(started)
     }
 
+    /// Starts a standby of it, which keeps in a folder what it receives a moment after it was committed.
+    ///
+    /// # Panics
+    ///
+    /// If it does not start.
+    pub fn standby(&self, folder: TempDir) -> Self {
+        if let Some(user) = Unprivileged::if_root() {
+            user.own(folder.path());
+        }
+        let mut copy = command("pg_basebackup");
+        copy.arg("--pgdata").arg(folder.path().join("data")).arg("--dbname").arg(self.url());
+        copy.args(["--write-recovery-conf", "--checkpoint=fast", "--no-sync"]);
+        run(copy.current_dir(folder.path()));
+        Self(Server::start(folder, |folder, port| launch(folder, port, &[])))
+    }
+
+    /// Has a standby receive nothing any more.
+    ///
+    /// # Panics
+    ///
+    /// If it goes on.
+    pub fn cut_off(&self) {
+        self.ask("ALTER SYSTEM SET primary_conninfo = ''");
+        self.ask("SELECT pg_reload_conf()");
+        let receives = "SELECT count(*) FROM pg_stat_wal_receiver";
+        wait_until("the standby is cut off", || self.ask(receives) == "0");
+    }
+
+    /// Makes a standby the primary.
+    ///
+    /// # Panics
+    ///
+    /// If it can't be one.
+    pub fn promote(&self) {
+        assert_eq!(self.ask("SELECT pg_promote()"), "t");
+    }
+
+    /// Runs a statement as its superuser, and returns what it answers: a line a row, without ornaments.
+    ///
+    /// # Panics
+    ///
+    /// If it fails.
+    pub fn ask(&self, statement: &str) -> String {
+        let mut psql = self.psql();
+        let output = psql.args(["--command", statement]).output().expect("`psql` runs");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{statement:?} failed:\n{said}");
+        String::from_utf8_lossy(&output.stdout).trim().to_owned()
+    }
+
+    /// A client that runs what is written to it.
+    pub fn psql(&self) -> Command {
+        let mut psql = Command::new(programs().expect("PostgreSQL was found before").join("psql"));
+        psql.args(["--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "--dbname"]).arg(self.url());
+        psql
+    }
+
     /// Where it is reached, by its superuser.
     pub fn url(&self) -> String {
-        format!("postgres://postgres:{}@127.0.0.1:{}/postgres", Self::PASSWORD, self.0.port())
+        self.url_at(self.0.port())
+    }
+
+    /// Where it is reached through a port that leads to it.
+    pub fn url_at(&self, port: u16) -> String {
+        format!("postgres://postgres:{}@127.0.0.1:{port}/postgres", Self::PASSWORD)
     }
 
     /// Its process and port.
@@ -102,7 +172,13 @@ fn launch(folder: &Path, port: u16, settings: &[&str]) -> Launch {
     server.arg("-D").arg(folder.join("data"));
     server.args(["-p", &port.to_string(), "-k", ""]);
     // A crash of the process loses nothing by this, only one of the machine would.
-    let always = ["listen_addresses=127.0.0.1", "fsync=off", "max_connections=200"];
+    let always = [
+        "listen_addresses=127.0.0.1",
+        "fsync=off",
+        "max_connections=200",
+        "min_wal_size=32MB",
+        "max_wal_size=64MB",
+    ];
     for setting in always.iter().chain(settings) {
         server.args(["-c", setting]);
     }
@@ -111,7 +187,7 @@ fn launch(folder: &Path, port: u16, settings: &[&str]) -> Launch {
     Launch { server, probe, stop: "QUIT" }
 }
 
-fn command(program: &str) -> Command {
+pub(super) fn command(program: &str) -> Command {
     let program = programs().expect("PostgreSQL was found before").join(program);
     Unprivileged::if_root().map_or_else(|| Command::new(&program), |user| user.command(&program))
 }

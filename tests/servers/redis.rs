@@ -6,13 +6,11 @@ use std::{
     path::Path,
     process::{Child, ChildStdout, Command, Stdio},
     sync::{Arc, Mutex, PoisonError, Weak},
-    thread::sleep,
-    time::{Duration, Instant},
 };
 
 use tempfile::TempDir;
 
-use super::{Launch, PATIENCE, Server, find, free_port, or_skip, run};
+use super::{Launch, Proxy, Server, find, free_port, or_skip, run, wait_until};
 
 /// A Redis server that takes a password.
 pub struct Redis {
@@ -39,8 +37,16 @@ impl Redis {
     ///
     /// As [`start`](Self::start).
     pub fn start_with(settings: &'static [&'static str]) -> Option<Self> {
+        Self::start_in(TempDir::new().expect("a temporary folder"), settings)
+    }
+
+    /// As [`start_with`](Self::start_with), with all that it keeps in a folder.
+    ///
+    /// # Panics
+    ///
+    /// As [`start`](Self::start).
+    pub fn start_in(folder: TempDir, settings: &'static [&'static str]) -> Option<Self> {
         is_there()?;
-        let folder = TempDir::new().expect("a temporary folder");
         let server = Server::start(folder, move |folder, port| launch(folder, port, settings));
         Some(Self { server, is_encrypted: false })
     }
@@ -87,10 +93,31 @@ impl Redis {
         shared(&SHARED, Self::start)
     }
 
+    /// Has it receive what is written to another one, a moment later, and waits until it has received all that is there.
+    ///
+    /// # Panics
+    ///
+    /// If it does not.
+    pub fn follow(&self, primary: &Self) {
+        self.ask(&["replicaof", "127.0.0.1", &primary.server.port().to_string()]);
+        let is_up = || self.ask(&["info", "replication"]).contains("master_link_status:up");
+        wait_until("the replica has what the primary has", is_up);
+    }
+
+    /// Has it follow nobody, and take what is written to it.
+    pub fn promote(&self) {
+        self.ask(&["replicaof", "no", "one"]);
+    }
+
     /// Where it is reached.
     pub fn url(&self) -> String {
-        let url = url(&self.server);
+        let url = self.url_at(self.server.port());
         if self.is_encrypted { url.replacen("redis", "rediss", 1) } else { url }
+    }
+
+    /// Where it is reached through a port that leads to it.
+    pub fn url_at(&self, port: u16) -> String {
+        url_at(port)
     }
 
     /// Runs a command on it, and returns what it answers.
@@ -154,7 +181,14 @@ impl Drop for Monitor {
 }
 
 /// A cluster of three primaries, each with a replica.
-pub struct RedisCluster(Vec<Server>);
+pub struct RedisCluster(Vec<ClusterNode>);
+
+/// A server of a cluster.
+pub struct ClusterNode {
+    server: Server,
+    /// Where it tells others to reach it.
+    proxy: Option<Proxy>,
+}
 
 impl RedisCluster {
     const SETTINGS: &[&str] = &[
@@ -172,21 +206,27 @@ impl RedisCluster {
     ///
     /// If it is missing and `CI=true`, or if it does not come together.
     pub fn start() -> Option<Self> {
+        Self::start_of(|| ClusterNode::start(TempDir::new().expect("a temporary folder"), None))
+    }
+
+    /// As [`start`](Self::start), with a proxy before each server, through which all clients go, and replicas too.
+    ///
+    /// # Panics
+    ///
+    /// As [`start`](Self::start).
+    pub fn start_behind_proxies(folder: impl Fn() -> TempDir) -> Option<Self> {
+        Self::start_of(|| ClusterNode::start(folder(), Some(Proxy::new())))
+    }
+
+    fn start_of(node: impl Fn() -> ClusterNode) -> Option<Self> {
         is_there()?;
-        let nodes: Vec<_> = (0..6).map(|_| Self::start_node()).collect();
+        let nodes: Vec<_> = (0..6).map(|_| node()).collect();
         let mut create = cli();
         create.args(["--cluster", "create"]);
         create.args(nodes.iter().map(|node| format!("127.0.0.1:{}", node.port())));
         run(create.args(["--cluster-replicas", "1", "--cluster-yes"]));
         let cluster = Self(nodes);
-        wait_until("it comes together", || {
-            let is_whole = |node: &Server| {
-                ask(node.port(), &["cluster", "info"]).contains("cluster_state:ok")
-                    && cluster.primaries_seen_by(node).len() == 3
-                    && cluster.replicas_seen_by(node).len() == 3
-            };
-            cluster.0.iter().all(is_whole)
-        });
+        cluster.wait_until_whole();
         Some(cluster)
     }
 
@@ -200,14 +240,54 @@ impl RedisCluster {
         shared(&SHARED, Self::start)
     }
 
-    /// Where its nodes are reached.
+    /// Where its servers are reached.
     pub fn urls(&self) -> Vec<String> {
-        self.0.iter().map(url).collect()
+        self.0.iter().map(|node| url_at(node.port())).collect()
     }
 
-    /// Runs a command on the node that it concerns, and returns what that answers.
+    /// Its servers.
+    pub fn nodes(&self) -> &[ClusterNode] {
+        &self.0
+    }
+
+    /// Its servers, to be ended and restarted.
+    pub fn nodes_mut(&mut self) -> &mut [ClusterNode] {
+        &mut self.0
+    }
+
+    /// The places among its servers of each primary that has a replica, and of that.
+    pub fn pairs(&self) -> Vec<(usize, usize)> {
+        let nodes = self.0[0].ask(&["cluster", "nodes"]);
+        let place = |line: &str| self.0.iter().position(|node| port_of(line) == Some(node.port()));
+        let primary_of = |replica: &str| {
+            let id = replica.split(' ').nth(3).filter(|id| *id != "-")?;
+            nodes.lines().find(|line| line.starts_with(id)).and_then(place)
+        };
+        nodes.lines().filter_map(|line| Some((primary_of(line)?, place(line)?))).collect()
+    }
+
+    /// Runs a command on the server that it concerns, and returns what that answers.
     pub fn ask(&self, command: &[&str]) -> String {
         ask(self.0[0].port(), &[&["-c"], command].concat())
+    }
+
+    /// Waits until every server knows of three primaries with a replica each.
+    ///
+    /// # Panics
+    ///
+    /// If that does not happen.
+    pub fn wait_until_whole(&self) {
+        let is_whole = |node: &ClusterNode| {
+            node.ask(&["cluster", "info"]).contains("cluster_state:ok")
+                && node.sees("master").len() == 3
+                && node.sees("slave").len() == 3
+        };
+        wait_until("the cluster is whole", || self.0.iter().all(is_whole));
+    }
+
+    /// Runs a command on one of its [nodes](Self::urls), and returns what that answers.
+    pub fn ask_node(&self, node: usize, command: &[&str]) -> String {
+        self.0[node].ask(command)
     }
 
     /// Kills the primary that has a key, and waits until its replica has taken over.
@@ -216,38 +296,106 @@ impl RedisCluster {
     ///
     /// If none does.
     pub fn kill_primary_of(&mut self, key: &str) {
-        let slot: u16 = ask(self.0[0].port(), &["cluster", "keyslot", key]).parse().expect("a slot");
-        let port = self.primary_of(&self.0[0], slot).expect("the slot is somebody's");
+        let slot: u16 = self.0[0].ask(&["cluster", "keyslot", key]).parse().expect("a slot");
+        let port = self.0[0].primary_of(slot).expect("the slot is somebody's");
         let killed = self.0.iter().position(|node| node.port() == port).expect("the node is ours");
         // What is written goes to the replica a moment later.
-        ask(port, &["wait", "1", "1000"]);
-        self.0[killed].kill();
+        self.0[killed].ask(&["wait", "1", "1000"]);
+        self.0[killed].server.kill();
         let witness = &self.0[(killed + 1) % self.0.len()];
         wait_until("the replica takes over", || {
-            self.primary_of(witness, slot).is_some_and(|primary| primary != port)
-                && ask(witness.port(), &["cluster", "info"]).contains("cluster_state:ok")
+            witness.primary_of(slot).is_some_and(|primary| primary != port)
+                && witness.ask(&["cluster", "info"]).contains("cluster_state:ok")
         });
     }
+}
 
-    fn start_node() -> Server {
+impl ClusterNode {
+    fn start(folder: TempDir, proxy: Option<Proxy>) -> Self {
         let bus = free_port().to_string();
-        Server::start(TempDir::new().expect("a temporary folder"), move |folder, port| {
-            let mut launch = launch(folder, port, Self::SETTINGS);
+        let announced = proxy.as_ref().map(|proxy| proxy.port().to_string());
+        let server = Server::start(folder, move |folder, port| {
+            let mut launch = launch(folder, port, RedisCluster::SETTINGS);
             launch.server.args(["--cluster-port", &bus]);
+            if let Some(announced) = &announced {
+                launch.server.args(["--cluster-announce-port", announced]);
+            }
             launch
-        })
+        });
+        if let Some(proxy) = &proxy {
+            proxy.lead_to(server.port());
+        }
+        Self { server, proxy }
     }
 
-    fn primaries_seen_by(&self, node: &Server) -> Vec<u16> {
-        nodes_seen_by(node, "master")
+    /// The port that clients reach it at.
+    pub fn port(&self) -> u16 {
+        self.proxy.as_ref().map_or(self.server.port(), Proxy::port)
     }
 
-    fn replicas_seen_by(&self, node: &Server) -> Vec<u16> {
-        nodes_seen_by(node, "slave")
+    /// What stands before it.
+    pub fn proxy(&self) -> Option<&Proxy> {
+        self.proxy.as_ref()
     }
 
-    fn primary_of(&self, witness: &Server, slot: u16) -> Option<u16> {
-        let nodes = ask(witness.port(), &["cluster", "nodes"]);
+    /// Its process.
+    pub fn server(&self) -> &Server {
+        &self.server
+    }
+
+    /// Its process, to be ended and restarted.
+    pub fn server_mut(&mut self) -> &mut Server {
+        &mut self.server
+    }
+
+    /// Runs a command on it, past its proxy, and returns what it answers.
+    pub fn ask(&self, command: &[&str]) -> String {
+        ask(self.server.port(), command)
+    }
+
+    /// How much of what was written it has.
+    ///
+    /// # Panics
+    ///
+    /// If it does not say so.
+    pub fn offset(&self) -> u64 {
+        let info = self.ask(&["info", "replication"]);
+        let offset = info.lines().find_map(|line| line.strip_prefix("master_repl_offset:"));
+        offset.and_then(|offset| offset.trim().parse().ok()).expect("an offset")
+    }
+
+    /// Has a replica receive nothing any more.
+    ///
+    /// # Panics
+    ///
+    /// If it goes on.
+    pub fn cut_off(&self) {
+        self.ask(&["config", "set", "masterauth", "none"]);
+        self.ask(&["client", "kill", "type", "master"]);
+        let is_down = || self.ask(&["info", "replication"]).contains("master_link_status:down");
+        wait_until("the replica is cut off", is_down);
+    }
+
+    /// Makes a replica the primary, whether or not the others agree, and follows others again when it is told to.
+    pub fn take_over(&self) {
+        self.ask(&["cluster", "failover", "takeover"]);
+        self.ask(&["config", "set", "masterauth", Redis::PASSWORD]);
+    }
+
+    /// The ports of the others of a role that it can reach, and its own.
+    fn sees(&self, role: &str) -> Vec<u16> {
+        let nodes = self.ask(&["cluster", "nodes"]);
+        let is_up = |line: &&str| {
+            let flags = line.split(' ').nth(2).unwrap_or_default();
+            flags.split(',').any(|flag| flag == role)
+                && !flags.contains("fail")
+                && line.contains(" connected")
+        };
+        nodes.lines().filter(is_up).filter_map(port_of).collect()
+    }
+
+    fn primary_of(&self, slot: u16) -> Option<u16> {
+        let nodes = self.ask(&["cluster", "nodes"]);
         let owns = |line: &&str| {
             line.split(' ').skip(8).any(|range| {
                 let (from, to) = range.split_once('-').unwrap_or((range, range));
@@ -359,23 +507,6 @@ fn certify(folder: &Path) {
     openssl(&[&certificate[..], &by_authority].concat());
 }
 
-fn wait_until(what: &str, holds: impl Fn() -> bool) {
-    let started = Instant::now();
-    while !holds() {
-        assert!(started.elapsed() < PATIENCE, "in vain it was waited until {what}");
-        sleep(Duration::from_millis(50));
-    }
-}
-
-fn nodes_seen_by(node: &Server, role: &str) -> Vec<u16> {
-    let nodes = ask(node.port(), &["cluster", "nodes"]);
-    let is_up = |line: &&str| {
-        let flags = line.split(' ').nth(2).unwrap_or_default();
-        flags.split(',').any(|flag| flag == role) && !flags.contains("fail") && line.contains(" connected")
-    };
-    nodes.lines().filter(is_up).filter_map(port_of).collect()
-}
-
 /// The port in a line of `CLUSTER NODES`: `<id> <host>:<port>@<bus> …`.
 fn port_of(line: &str) -> Option<u16> {
     line.split(' ').nth(1)?.split('@').next()?.rsplit(':').next()?.parse().ok()
@@ -403,8 +534,8 @@ fn ask(port: u16, command: &[&str]) -> String {
     String::from_utf8_lossy(&output.stdout).trim().to_owned()
 }
 
-fn url(server: &Server) -> String {
-    format!("redis://:{}@127.0.0.1:{}", Redis::PASSWORD, server.port())
+fn url_at(port: u16) -> String {
+    format!("redis://:{}@127.0.0.1:{port}", Redis::PASSWORD)
 }
 
 fn is_there() -> Option<()> {

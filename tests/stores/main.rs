@@ -8,6 +8,7 @@ mod neighbours;
 mod postgres;
 mod presentations;
 mod redis;
+mod servers;
 mod sqlite;
 
 // The store that the contract shows as an example.

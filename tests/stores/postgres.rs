@@ -3,6 +3,7 @@
 mod application;
 mod costs;
 mod outages;
+mod pooler;
 mod refusals;
 mod set_clock;
 
@@ -58,11 +59,6 @@ impl Place {
         self.builder().open().await.expect("the server is there")
     }
 
-    /// As behind a pooler that gives each transaction another connection.
-    async fn open_pooled(self) -> PostgresStore {
-        self.builder().prepared_statements(false).poll().open().await.expect("the server is there")
-    }
-
     /// Changes what the store has made behind its back. `{}` stands for the schema.
     async fn tamper(&self, statement: &str) {
         let statement = statement.replace("{}", &self.schema);
@@ -114,11 +110,4 @@ async fn postgres_keeps_every_promise() {
     let Some(server) = Postgres::shared() else { return };
     let place = move || std::future::ready(Place::on(&server));
     Conformance::shared(place, Place::open).histories(200).run().await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn postgres_keeps_every_promise_behind_a_pooler() {
-    let Some(server) = Postgres::shared() else { return };
-    let place = move || std::future::ready(Place::on(&server));
-    Conformance::shared(place, Place::open_pooled).histories(100).parallel(100).run().await;
 }

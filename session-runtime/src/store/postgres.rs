@@ -240,8 +240,8 @@ impl PostgresStoreBuilder {
         self
     }
 
-    /// How many connections there are at most; 16 by default, at least 1. One more listens. It means nothing for a pool of the
-    /// application's own.
+    /// How many connections there are at most; 16 by default, at least 1. One more listens, and one that was made too late for who
+    /// asked for it may wait for the next. It means nothing for a pool of the application's own.
     pub fn max_connections(mut self, connections: usize) -> Self {
         self.connections = connections.max(1);
         self

@@ -2,11 +2,12 @@
 
 use std::time::{Duration, Instant};
 
+use futures_util::future::join_all;
 use session_runtime::{
     SessionHandle,
     store::{Batch, Creation, Cursor, EndReason, NewRow, PostgresStore, Revocation, Salt, SessionStore as _},
 };
-use tests::servers::Postgres;
+use tests::servers::{Postgres, Proxy, Way};
 use tokio::time::timeout;
 
 use super::{Place, login, present, superuser, url_of};
@@ -76,6 +77,53 @@ async fn a_server_that_hangs_is_given_up_in_time() {
     sql.batch_execute("ROLLBACK").await.unwrap();
     let back = async { while impatient.read(row.handle).await.is_err() {} };
     timeout(SOON, back).await.expect("it is back");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_hangs_is_not_left_with_connections_that_were_given_up() {
+    const CONNECTIONS: usize = 8;
+    const PATIENCE: Duration = Duration::from_millis(300);
+    let Some(place) = Place::new() else { return };
+    place.clone().open().await;
+    let proxy = Proxy::before(place.server.server().port());
+    let url = format!("{}?sslmode=disable", place.server.url_at(proxy.port()));
+    let impatient = PostgresStore::builder(url).schema(&place.schema).timeout(PATIENCE).poll();
+    let impatient = impatient.max_connections(CONNECTIONS).open().await.unwrap();
+    let handle = SessionHandle::from_bytes([1; 16]);
+
+    proxy.set(Way::Hold);
+    let (hung, taken) = (Instant::now(), proxy.taken());
+    for _ in 0..5 {
+        let reads = join_all((0..2 * CONNECTIONS).map(|_| impatient.read(handle))).await;
+        assert!(reads.iter().all(Result::is_err));
+    }
+    // At first nobody knows; after that it is one after the other.
+    let most = 2 * CONNECTIONS + hung.elapsed().div_duration_f64(PATIENCE / 2) as usize;
+    let taken = proxy.taken() - taken;
+    assert!(taken <= most, "{taken} connections, and not {most}");
+
+    proxy.set(Way::Pass);
+    let back = async { while impatient.read(handle).await.is_err() {} };
+    timeout(SOON, back).await.expect("it is back");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_takes_longer_for_a_connection_than_anybody_waits_is_used() {
+    const PATIENCE: Duration = Duration::from_millis(400);
+    // There are three answers until a connection is made, and one to a question.
+    const DELAY: Duration = Duration::from_millis(150);
+    let Some(place) = Place::new() else { return };
+    place.clone().open().await;
+    let proxy = Proxy::before(place.server.server().port());
+    let url = format!("{}?sslmode=disable", place.server.url_at(proxy.port()));
+    let store = PostgresStore::builder(url).schema(&place.schema).timeout(PATIENCE).poll();
+    let store = store.prepared_statements(false).open().await.unwrap();
+
+    proxy.set(Way::Delay(DELAY));
+    proxy.cut();
+    let handle = SessionHandle::from_bytes([1; 16]);
+    let back = async { while store.read(handle).await.is_err() {} };
+    timeout(SOON, back).await.expect("what was made for others is used");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

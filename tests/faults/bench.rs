@@ -1,0 +1,175 @@
+//! The servers of a store: started when a cell first needs them, kept for the cells after it.
+
+use std::{fmt, path::PathBuf};
+
+use tempfile::TempDir;
+use tests::servers::{Postgres, Redis, RedisCluster, SmallDisk, or_skip};
+use tokio_postgres::NoTls;
+
+/// Where sessions are kept. The memory store has no cells: it dies with its process, which is the only one that can use it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Store {
+    Sqlite,
+    Postgres,
+    Redis,
+    Cluster,
+}
+
+impl Store {
+    pub(crate) const ALL: [Self; 4] = [Self::Sqlite, Self::Postgres, Self::Redis, Self::Cluster];
+}
+
+impl fmt::Display for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Sqlite => "sqlite",
+            Self::Postgres => "postgres",
+            Self::Redis => "redis",
+            Self::Cluster => "cluster",
+        })
+    }
+}
+
+/// What the cells of one store share. A cell that fails takes it along: the next one gets new servers.
+pub(crate) struct Bench {
+    store: Store,
+    files: usize,
+    folder: TempDir,
+    postgres: Option<Postgres>,
+    redis: Option<Redis>,
+    cluster: Option<RedisCluster>,
+    /// After the servers, which write to it.
+    disk: Option<SmallDisk>,
+}
+
+/// In megabytes. PostgreSQL takes the most: 40 for an empty database, and as much again for its log.
+const DISK: usize = 192;
+
+impl Bench {
+    pub(crate) fn new(store: Store) -> Self {
+        let disk = SmallDisk::new(DISK);
+        let folder = disk.as_ref().map_or_else(TempDir::new, |disk| TempDir::new_in(disk.path()));
+        let folder = folder.expect("a temporary folder");
+        Self { store, files: 0, folder, postgres: None, redis: None, cluster: None, disk }
+    }
+
+    /// The place of the store, as [`Settings::on`](crate::node::Settings::on) takes it; nothing if the server is missing.
+    pub(crate) fn place(&mut self) -> Option<String> {
+        Some(match self.store {
+            Store::Sqlite => format!("sqlite:{}", self.file().display()),
+            Store::Postgres => place_of_postgres(self.postgres()?),
+            Store::Redis => self.redis()?.url(),
+            Store::Cluster => place_of_cluster(self.cluster()?),
+        })
+    }
+
+    /// Ends the connections on which nodes wait for news of revocations, as an idle connection is ended on the way. SQLite has none: its
+    /// file is asked again and again.
+    pub(crate) fn kill_listeners(&self) {
+        if let Some(server) = &self.postgres {
+            kill_listeners_of_postgres(server);
+        }
+        let blocked = |clients: &str| {
+            let lines = clients.lines().filter(|line| line.contains(" flags=b "));
+            lines.filter_map(|line| line.split([' ', '=']).nth(1)).map(str::to_owned).collect::<Vec<_>>()
+        };
+        if let Some(server) = &self.redis {
+            for client in blocked(&server.ask(&["client", "list"])) {
+                server.ask(&["client", "kill", "id", &client]);
+            }
+        }
+        if let Some(cluster) = &self.cluster {
+            for node in 0..cluster.urls().len() {
+                for client in blocked(&cluster.ask_node(node, &["client", "list"])) {
+                    cluster.ask_node(node, &["client", "kill", "id", &client]);
+                }
+            }
+        }
+    }
+
+    /// A path for a new file.
+    pub(crate) fn file(&mut self) -> PathBuf {
+        self.files += 1;
+        self.folder.path().join(format!("{}.db", self.files))
+    }
+
+    /// The disk that holds all that the servers of this bench keep; nothing where there can be no such disk.
+    pub(crate) fn disk(&self) -> Option<&SmallDisk> {
+        or_skip(self.disk.as_ref(), "the right to mount a file system")
+    }
+
+    /// A folder for a server, on the small disk if there is one.
+    pub(crate) fn server_folder(&self) -> TempDir {
+        let on = |disk: &SmallDisk| TempDir::new_in(disk.path());
+        self.disk.as_ref().map_or_else(TempDir::new, on).expect("a temporary folder")
+    }
+
+    /// The PostgreSQL server of this bench, and the disk that it lies on.
+    pub(crate) fn postgres_and_disk(&mut self) -> Option<(&mut Postgres, &SmallDisk)> {
+        self.postgres()?;
+        Some((self.postgres.as_mut()?, self.disk.as_ref()?))
+    }
+
+    /// The Redis server of this bench, and the disk that it lies on.
+    pub(crate) fn redis_and_disk(&mut self) -> Option<(&mut Redis, &SmallDisk)> {
+        self.redis()?;
+        Some((self.redis.as_mut()?, self.disk.as_ref()?))
+    }
+
+    /// The Redis Cluster of this bench, and the disk that it lies on.
+    pub(crate) fn cluster_and_disk(&mut self) -> Option<(&mut RedisCluster, &SmallDisk)> {
+        self.cluster()?;
+        Some((self.cluster.as_mut()?, self.disk.as_ref()?))
+    }
+
+    /// The PostgreSQL server of this bench; nothing if it is missing.
+    pub(crate) fn postgres(&mut self) -> Option<&mut Postgres> {
+        if self.postgres.is_none() {
+            self.postgres = Postgres::start_in(self.server_folder());
+        }
+        self.postgres.as_mut()
+    }
+
+    /// The Redis server of this bench; nothing if it is missing.
+    pub(crate) fn redis(&mut self) -> Option<&mut Redis> {
+        if self.redis.is_none() {
+            self.redis = Redis::start_in(self.server_folder(), &[]);
+        }
+        self.redis.as_mut()
+    }
+
+    /// The Redis Cluster of this bench, each node behind a proxy; nothing if it is missing.
+    pub(crate) fn cluster(&mut self) -> Option<&mut RedisCluster> {
+        if self.cluster.is_none() {
+            self.cluster = RedisCluster::start_behind_proxies(|| self.server_folder());
+        }
+        self.cluster.as_mut()
+    }
+}
+
+/// Where a server is reached, without the encryption that it doesn't have.
+pub(crate) fn place_of_postgres(server: &Postgres) -> String {
+    place_of_postgres_at(server, server.server().port())
+}
+
+/// As [`place_of_postgres`], through a port that leads to the server.
+pub(crate) fn place_of_postgres_at(server: &Postgres, port: u16) -> String {
+    format!("{}?sslmode=disable", server.url_at(port))
+}
+
+/// All nodes of a cluster as one URL.
+pub(crate) fn place_of_cluster(cluster: &RedisCluster) -> String {
+    let nodes: Vec<_> = cluster.urls().iter().map(|url| url.replacen("redis://", "", 1)).collect();
+    format!("redis-cluster://{}", nodes.join(","))
+}
+
+fn kill_listeners_of_postgres(server: &Postgres) {
+    let kill = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN %'";
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    runtime.expect("a runtime").block_on(async {
+        let connected = tokio_postgres::connect(&place_of_postgres(server), NoTls).await;
+        let (sql, connection) = connected.expect("the server is there");
+        tokio::spawn(connection);
+        sql.batch_execute(kill).await.expect("the superuser may do it");
+    });
+}
