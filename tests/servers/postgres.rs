@@ -28,6 +28,15 @@ impl Postgres {
         Self::start_after(|_| (), &[])
     }
 
+    /// As [`start`](Self::start), with further settings, such as `fsync=on`.
+    ///
+    /// # Panics
+    ///
+    /// As [`start`](Self::start).
+    pub fn start_with(settings: &'static [&'static str]) -> Option<Self> {
+        Self::start_after(|_| (), settings)
+    }
+
     /// As [`start`](Self::start), for connections that are encrypted with a key and its certificate.
     ///
     /// # Panics
@@ -84,6 +93,18 @@ impl Postgres {
     /// Where it is reached, by its superuser.
     pub fn url(&self) -> String {
         format!("postgres://postgres:{}@127.0.0.1:{}/postgres", Self::PASSWORD, self.0.port())
+    }
+
+    /// A program that comes with it, such as `pgbench`; it is told where the server is, and the superuser's password.
+    ///
+    /// # Panics
+    ///
+    /// If it is missing.
+    pub fn client(&self, program: &str) -> Command {
+        let mut client = Command::new(programs().expect("PostgreSQL was found before").join(program));
+        client.env("PGHOST", "127.0.0.1").env("PGPORT", self.0.port().to_string());
+        client.env("PGUSER", "postgres").env("PGPASSWORD", Self::PASSWORD).env("PGSSLMODE", "disable");
+        client
     }
 
     /// Its process and port.
