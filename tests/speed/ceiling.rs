@@ -19,6 +19,7 @@ pub(crate) struct Pgbench<'a> {
     server: &'a Postgres,
     script: PathBuf,
     _folder: TempDir,
+    pace: Pace,
 }
 
 impl<'a> Pgbench<'a> {
@@ -34,17 +35,17 @@ impl<'a> Pgbench<'a> {
             size.live
         );
         fs::write(&script, update).expect("the folder is ours");
-        Self { server, script, _folder: folder }
+        Self { server, script, _folder: folder, pace: Pace::default() }
     }
 
     /// How many a second.
-    pub(crate) fn run(&self, clients: usize, moment: Duration) -> f64 {
+    pub(crate) fn run(&mut self, clients: usize, moment: Duration) -> f64 {
         let mut pgbench = self.server.client("pgbench");
         pgbench.args(["-n", "-M", "prepared", "-c", &clients.to_string()]);
-        pgbench.args(["-T", &moment.as_secs().max(1).to_string(), "-f"]).arg(&self.script).arg("postgres");
-        let said = answer(&mut pgbench);
+        pgbench.args(["-t", &(self.pace.requests(clients, moment) / clients).to_string(), "-f"]);
+        let said = answer(pgbench.arg(&self.script).arg("postgres"));
         let told = said.lines().find_map(|line| line.strip_prefix("tps = ")?.split(' ').next()?.parse().ok());
-        told.unwrap_or_else(|| panic!("`pgbench` tells no figure:\n{said}"))
+        self.pace.keep(told.unwrap_or_else(|| panic!("`pgbench` tells no figure:\n{said}")))
     }
 }
 
@@ -53,6 +54,7 @@ pub(crate) struct RedisBenchmark<'a> {
     server: &'a Redis,
     sha1: String,
     keys: usize,
+    pace: Pace,
 }
 
 impl<'a> RedisBenchmark<'a> {
@@ -67,11 +69,12 @@ impl<'a> RedisBenchmark<'a> {
         let script = "local row = redis.call('GET', KEYS[1]) redis.call('SET', KEYS[1], row) return row";
         let sha1 =
             redis::cmd("SCRIPT").arg("LOAD").arg(script).query(&mut connection).expect("a sound script");
-        Self { server, sha1, keys }
+        Self { server, sha1, keys, pace: Pace::default() }
     }
 
-    /// How many a second, of `requests`.
-    pub(crate) fn run(&self, clients: usize, requests: usize) -> f64 {
+    /// How many a second.
+    pub(crate) fn run(&mut self, clients: usize, moment: Duration) -> f64 {
+        let requests = self.pace.requests(clients, moment);
         let mut benchmark = Command::new("redis-benchmark");
         benchmark.args(["-h", "127.0.0.1", "-a", Redis::PASSWORD, "--csv", "-P", "1"]);
         benchmark.args(["-p", &self.server.server().port().to_string(), "-c", &clients.to_string()]);
@@ -79,7 +82,7 @@ impl<'a> RedisBenchmark<'a> {
         benchmark.args(["EVALSHA", &self.sha1, "1", "row:__rand_int__"]);
         let said = answer(&mut benchmark);
         let told = said.lines().last().and_then(|line| line.split("\",\"").nth(1)?.parse().ok());
-        told.unwrap_or_else(|| panic!("`redis-benchmark` tells no figure:\n{said}"))
+        self.pace.keep(told.unwrap_or_else(|| panic!("`redis-benchmark` tells no figure:\n{said}")))
     }
 }
 
@@ -112,6 +115,24 @@ impl SqliteLoop {
             self.done += 1;
         }
         (self.done - before) as f64 / started.elapsed().as_secs_f64()
+    }
+}
+
+/// How fast it went last, for programs that are told how many requests to send, and not for how long.
+#[derive(Default)]
+struct Pace {
+    a_second: Option<f64>,
+}
+
+impl Pace {
+    /// How many to send to be busy for a moment, at least ten a client.
+    fn requests(&self, clients: usize, moment: Duration) -> usize {
+        let requests = self.a_second.unwrap_or(5_000.0) * moment.as_secs_f64();
+        (requests as usize).max(10 * clients)
+    }
+
+    fn keep(&mut self, a_second: f64) -> f64 {
+        *self.a_second.insert(a_second)
     }
 }
 

@@ -93,7 +93,7 @@ impl Table<'_> {
     }
 
     fn sizes(&self) -> [Size; 3] {
-        let expired = (self.effort.rounds + 1) * self.effort.purged;
+        let expired = (self.effort.rounds / 2 + 1) * self.effort.purged;
         self.effort.populations.map(|live| Size { live, expired })
     }
 
@@ -103,19 +103,18 @@ impl Table<'_> {
     }
 
     async fn rows<S: SessionStore + Clone>(&mut self, name: &str, mut populations: Vec<Population<S>>) {
-        let moment = self.effort.moment / 2;
+        let Effort { rounds, moment, purged, .. } = self.effort;
         let refresh = async |population: &mut Population<S>| {
             1e6 / callers::rotate(&population.store, &mut population.seats, CALLERS, moment).await
         };
-        self.row(&format!("{name}, refresh"), &mut populations, refresh).await;
-        let purged = self.effort.purged;
+        self.row(&format!("{name}, refresh"), &mut populations, rounds, refresh).await;
         let purge = async |population: &mut Population<S>| {
             let started = Instant::now();
             let purge = population.store.purge_expired(RETENTION, purged).await.expect("the store answers");
             assert_eq!(purge.expired.len(), purged);
             started.elapsed().as_secs_f64() * 1e6 / purged as f64
         };
-        self.row(&format!("{name}, purge"), &mut populations, purge).await;
+        self.row(&format!("{name}, purge"), &mut populations, rounds / 2, purge).await;
     }
 
     /// Measures each of the populations in turn, every round beginning with another one. Round 0 is not counted.
@@ -123,10 +122,11 @@ impl Table<'_> {
         &mut self,
         name: &str,
         populations: &mut [Population<S>],
+        rounds: usize,
         mut cost: impl AsyncFnMut(&mut Population<S>) -> f64,
     ) {
         let mut costs = [const { Vec::new() }; 3];
-        for round in 0..=self.effort.rounds {
+        for round in 0..=rounds {
             for position in 0..populations.len() {
                 let turn = (round + position) % populations.len();
                 let cost = cost(&mut populations[turn]).await;

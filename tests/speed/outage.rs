@@ -43,7 +43,7 @@ pub(crate) async fn measure(effort: Effort, report: &mut Report) {
         let mut cookies = cookies(&sessions).await;
         let router = Router::new().route("/feed", get(feed)).with_state(sessions.clone());
         let (mut before, mut down) = (Vec::new(), Vec::new());
-        for round in 0..=effort.rounds.div_ceil(2) {
+        for round in 0..=effort.rounds.div_ceil(3) {
             let up = serve(&router, &mut cookies, effort.moment).await;
             block_in_place(|| place.fail());
             sleep(DOWN_BEFORE).await;

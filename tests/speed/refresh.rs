@@ -61,7 +61,7 @@ impl Table<'_> {
 
         let place = Place::Postgres(server);
         let Place::Postgres(server) = &place else { return };
-        let pgbench = Pgbench::new(server, "ceiling", size);
+        let mut pgbench = Pgbench::new(server, "ceiling", size);
         let moment = self.effort.moment;
         let ceiling = |callers| pgbench.run(callers, moment);
         self.rows(&place, &store, seats, Aim::AtLeast(0.8), ceiling).await;
@@ -76,9 +76,9 @@ impl Table<'_> {
 
         let place = Place::Redis(server);
         let Place::Redis(server) = &place else { return };
-        let benchmark = RedisBenchmark::new(server, size.live, crowd::row_length_in_redis(&url));
-        let requests = if self.effort.is_trial() { 1_000 } else { 50_000 };
-        let ceiling = |callers| benchmark.run(callers, requests);
+        let mut benchmark = RedisBenchmark::new(server, size.live, crowd::row_length_in_redis(&url));
+        let moment = self.effort.moment;
+        let ceiling = |callers| benchmark.run(callers, moment);
         self.rows(&place, &store, seats, Aim::AtLeast(0.7), ceiling).await;
     }
 
@@ -111,7 +111,7 @@ impl Table<'_> {
         let Effort { rounds, moment, in_use, .. } = self.effort;
         for callers in [1, CALLERS, 64] {
             let (rounds, aim) =
-                if callers == CALLERS { (rounds, aim) } else { (rounds.div_ceil(3), Aim::None) };
+                if callers == CALLERS { (rounds, aim) } else { (rounds.div_ceil(5), Aim::None) };
             let mut contest = Contest::default();
             for round in 0..=rounds {
                 let ours = async || callers::rotate(store, &mut seats, callers, moment).await;
@@ -127,7 +127,7 @@ impl Table<'_> {
             tokens.push(sessions.create(&new).await.expect("the store answers"));
         }
         let mut contest = Contest::default();
-        for round in 0..=rounds.div_ceil(3) {
+        for round in 0..=rounds.div_ceil(5) {
             let ours = async || callers::refresh(&sessions, &mut tokens, CALLERS, moment).await;
             contest.round(round, ours, || ceiling(CALLERS)).await;
         }
