@@ -37,6 +37,15 @@ impl Postgres {
         Self::start_after(folder, |_| (), &[])
     }
 
+    /// As [`start`](Self::start), with further settings, such as `fsync=on`.
+    ///
+    /// # Panics
+    ///
+    /// As [`start`](Self::start).
+    pub fn start_with(settings: &'static [&'static str]) -> Option<Self> {
+        Self::start_after(|_| (), settings)
+    }
+
     /// As [`start`](Self::start), for connections that are encrypted with a key and its certificate.
     ///
     /// # Panics
@@ -154,6 +163,18 @@ impl Postgres {
     /// Where it is reached through a port that leads to it.
     pub fn url_at(&self, port: u16) -> String {
         format!("postgres://postgres:{}@127.0.0.1:{port}/postgres", Self::PASSWORD)
+    }
+
+    /// A program that comes with it, such as `pgbench`; it is told where the server is, and the superuser's password.
+    ///
+    /// # Panics
+    ///
+    /// If it is missing.
+    pub fn client(&self, program: &str) -> Command {
+        let mut client = Command::new(programs().expect("PostgreSQL was found before").join(program));
+        client.env("PGHOST", "127.0.0.1").env("PGPORT", self.0.port().to_string());
+        client.env("PGUSER", "postgres").env("PGPASSWORD", Self::PASSWORD).env("PGSSLMODE", "disable");
+        client
     }
 
     /// Its process and port.

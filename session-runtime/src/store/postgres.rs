@@ -51,10 +51,11 @@ const RETRIES: usize = 5;
 ///
 /// # How it works
 ///
-/// A refresh is one statement, and so is a login without a limit of sessions: one round trip. The statement locks the row, reads the
-/// server's clock, and rotates where the ordinary rule applies; whatever it meets beside that (a theft, a lost write, a session
-/// that replaces another) takes a transaction of two round trips. Rotations touch no index, so that PostgreSQL's
-/// heap-only updates apply and the tables need no more than the ordinary autovacuum. Checking an access token asks nothing.
+/// A refresh is one statement, and so is a login without a limit of sessions: one round trip. The statement reads the server's
+/// clock, and rotates where the ordinary rule applies; where it doesn't, a second one looks at the row, and whatever else is to be
+/// done (a theft, a lost write, a session that replaces another) takes a transaction of two round trips more. Rotations touch
+/// no index, so that PostgreSQL's heap-only updates apply and the tables need no more than the ordinary autovacuum. Checking an
+/// access token asks nothing.
 ///
 /// Ends of sessions are numbered under the lock of one row, so that their numbers become visible in the order of their commits, and
 /// no reader of the feed passes one by; an end costs that lock until its commit. A `NOTIFY` without content, sent
@@ -455,30 +456,42 @@ impl Inner {
             Value::Bytes(proof.whole()),
             as_millis(exchange.grace().floor()),
         ];
-        let answer = self.lend(deadline).await?.run(&self.sql.rotate, &parameters(&values)).await?;
-        let answer = answer.first().ok_or(Failure::Foreign)?;
+        let mut loan = self.lend(deadline).await?;
+        let rotated = loan.run(&self.sql.rotate, &parameters(&values)).await?;
+        if let Some(answer) = rotated.first() {
+            let (_, rotation) = self.decide(answer, exchange)?;
+            // The statement's conditions are those of the rule. Would they ever differ, the answer must not.
+            return match rotation.decision {
+                Decision::Rotate(_) => Ok(rotation),
+                _ => Err(Failure::Disagreement),
+            };
+        }
+        let answer = loan.run(&self.sql.look, &parameters(&values[..1])).await?;
+        drop(loan);
+        let (before, rotation) = self.decide(answer.first().ok_or(Failure::Foreign)?, exchange)?;
+        let replaces_other = rotation.row.as_ref().is_some_and(|row| row.replaces.is_some());
+        let is_first_use = rotation.decision.answer().is_some() && replaces_other;
+        if before == rotation.row && !is_first_use {
+            return Ok(rotation);
+        }
+        self.step(&[handle], deadline).await?.rotate(exchange).await
+    }
+
+    /// What is to be done with the row of an answer, which the time follows, and the row as it is now.
+    fn decide(
+        &self,
+        answer: &tokio_postgres::Row,
+        exchange: &Exchange,
+    ) -> Result<(Option<Row>, Rotation), Failure> {
         let now = self::time(answer, Column::ALL.len())?;
         let before = match answer.bytes(0).map_err(Failure::Answer)? {
-            Some(_) => Some(self.row(answer, handle)?),
+            Some(_) => Some(self.row(answer, exchange.handle())?),
             None => None,
         };
         let other_client = before.as_ref().is_some_and(|row| !exchange.is_by(row.fingerprint));
         let mut row = before.clone();
         let decision = exchange.step(row.as_mut(), now);
-        let was_rotated: bool = answer.try_get(Column::ALL.len() + 1)?;
-        let is_first_use =
-            decision.answer().is_some() && row.as_ref().is_some_and(|row| row.replaces.is_some());
-        if was_rotated {
-            // The statement's conditions are those of the rule. Would they ever differ, the answer must not.
-            return match decision {
-                Decision::Rotate(_) => Ok(Rotation { decision, row, other_client, now }),
-                _ => Err(Failure::Disagreement),
-            };
-        }
-        if before == row && !is_first_use {
-            return Ok(Rotation { decision, row, other_client, now });
-        }
-        self.step(&[handle], deadline).await?.rotate(exchange).await
+        Ok((before, Rotation { decision, row, other_client, now }))
     }
 
     async fn read(&self, handle: SessionHandle, deadline: Instant) -> Result<Option<Row>, Failure> {

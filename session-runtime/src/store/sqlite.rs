@@ -278,7 +278,7 @@ impl SessionStore for SqliteStore {
     }
 
     async fn rotate(&self, exchange: Exchange) -> Result<Rotation, StoreError> {
-        self.0.writer.write(move |step| step.rotate(&exchange)).await
+        self.0.writer.write_little(move |step| step.rotate(&exchange)).await
     }
 
     async fn confirm(&self, used: Vec<(SessionHandle, u32)>) -> Result<(), StoreError> {
@@ -378,6 +378,8 @@ enum Failure {
     /// A row is not what this library writes.
     Undecodable(Undecodable),
     Panicked,
+    /// SQLite has undone the whole transaction.
+    Undone,
 }
 
 impl From<rusqlite::Error> for Failure {
@@ -398,6 +400,9 @@ impl From<Failure> for StoreError {
             Failure::Sqlite(error) => Self::new(error),
             Failure::Undecodable(error) => Self::new(error),
             Failure::Panicked => Self::new("an operation panicked and was undone"),
+            Failure::Undone => {
+                Self::new("SQLite has undone the transaction that the operation was a part of")
+            }
         }
     }
 }

@@ -101,6 +101,7 @@ pub(super) struct Sql {
     pub(super) create: Query,
     pub(super) insert: Query,
     pub(super) rotate: Query,
+    pub(super) look: Query,
     pub(super) keep: Query,
     pub(super) youngest: Query,
     pub(super) lock_mark: Query,
@@ -148,7 +149,14 @@ impl Sql {
                 ),
                 [all_types, vec![Type::INT8]].concat(),
             ),
-            rotate: Query::new(rotate(&sessions, &columns), ROTATE),
+            rotate: Query::new(rotate(&sessions), ROTATE),
+            look: Query::new(
+                format!(
+                    "SELECT {}, {NOW} FROM (SELECT) AS one LEFT JOIN {sessions} AS s ON s.handle = $1",
+                    prefixed("s", Column::ALL)
+                ),
+                [Type::BYTEA],
+            ),
             keep: keep(&sessions),
             youngest: Query::new(
                 format!("SELECT max(created_at) FROM {sessions} WHERE user_id = $1"),
@@ -236,39 +244,55 @@ fn create(sessions: &str, columns: &str, mark: &str) -> String {
 const ROTATE: [Type; 8] =
     [Type::BYTEA, Type::INT8, Type::INT8, Type::BYTEA, Type::BYTEA, Type::BYTEA, Type::BYTEA, Type::INT8];
 
-/// Locks a row, reads the clock, and rotates where rule 5 of [`rotation::decide`](crate::rotation::decide) says so and nothing else
-/// is to be done. Answers the row as it was, the time, and whether it was rotated.
+/// The columns that [`Sql::rotate`] changes.
+const ROTATED: [Column; 10] = [
+    Column::IdleExpiresAt,
+    Column::Generation,
+    Column::Parent,
+    Column::Grandparent,
+    Column::RotatedAt,
+    Column::UsedAt,
+    Column::BoundSince,
+    Column::Nonce,
+    Column::ParentNonce,
+    Column::Fingerprint,
+];
+
+/// Rotates where rule 5 of [`rotation::decide`](crate::rotation::decide) says so and nothing else is to be done. Answers the row as it
+/// was, and the time; nothing where it was not rotated.
 ///
 /// The conditions are those of the rule: a live session, the right proof, a nonce where one is due, the current generation and its
 /// parent, the floor passed, a number left. A session that replaces another is left to the long way.
-fn rotate(sessions: &str, columns: &str) -> String {
-    let held = prefixed("held", Column::ALL);
-    let expiry = later("timed.now", "timed.idle_lifetime");
+///
+/// The row as it was is read beside the one that is updated, and both must be the same version: where another transaction had
+/// the row locked and changed it, nothing is rotated. That is told by who wrote it, because a `ctid` is not looked at again after
+/// the wait. Where the other one only had it locked, the time is that of the wait's beginning.
+fn rotate(sessions: &str) -> String {
+    let row = Column::ALL.iter().map(|column| {
+        let table = if ROTATED.contains(column) { "was" } else { "s" };
+        format!("{table}.{}", column.name())
+    });
     format!(
-        "WITH held AS MATERIALIZED (SELECT {columns} FROM {sessions} WHERE handle = $1 FOR NO KEY UPDATE), \
-         timed AS MATERIALIZED (SELECT {held}, {NOW} AS now FROM held), \
-         rotated AS (\
-           UPDATE {sessions} AS s SET \
-             generation = timed.generation + 1, parent = timed.generation, grandparent = timed.parent, \
-             rotated_at = timed.now, used_at = NULL, idle_expires_at = {expiry}, fingerprint = $5, \
-             bound_since = CASE WHEN $4 IS NOT NULL THEN coalesce(timed.bound_since, timed.generation + 1) END, \
-             nonce = $4, parent_nonce = CASE WHEN $4 IS NOT NULL THEN timed.nonce END \
-           FROM timed \
-           WHERE s.handle = timed.handle \
-             AND timed.ended_at IS NULL \
-             AND timed.now < least(timed.idle_expires_at, timed.absolute_expires_at) \
-             AND sha256(timed.salt || $6) = $7 \
-             AND ($4 IS NOT NULL OR timed.bound_since IS NULL OR $2 < timed.bound_since) \
-             AND timed.generation = $2 AND timed.parent = $3 \
-             AND timed.now - timed.rotated_at > $8 \
-             AND timed.generation < {last} \
-             AND timed.replaces IS NULL \
-           RETURNING true\
-         ) \
-         SELECT {timed}, coalesce(timed.now, {NOW}), EXISTS (SELECT FROM rotated) \
-         FROM (SELECT) AS one LEFT JOIN timed ON true",
+        "UPDATE {sessions} AS s SET \
+           generation = was.generation + 1, parent = was.generation, grandparent = was.parent, \
+           rotated_at = was.now, used_at = NULL, idle_expires_at = {expiry}, fingerprint = $5, \
+           bound_since = CASE WHEN $4 IS NOT NULL THEN coalesce(was.bound_since, was.generation + 1) END, \
+           nonce = $4, parent_nonce = CASE WHEN $4 IS NOT NULL THEN was.nonce END \
+         FROM (SELECT xmin AS written_by, {rotated}, {NOW} AS now FROM {sessions} WHERE handle = $1) AS was \
+         WHERE s.handle = $1 AND s.xmin = was.written_by \
+           AND s.ended_at IS NULL \
+           AND was.now < least(was.idle_expires_at, s.absolute_expires_at) \
+           AND sha256(s.salt || $6) = $7 \
+           AND ($4 IS NOT NULL OR was.bound_since IS NULL OR $2 < was.bound_since) \
+           AND was.generation = $2 AND was.parent = $3 \
+           AND was.now - was.rotated_at > $8 \
+           AND was.generation < {last} \
+           AND s.replaces IS NULL \
+         RETURNING {row}, was.now",
+        expiry = later("was.now", "s.idle_lifetime"),
+        rotated = listed(&ROTATED),
         last = u32::MAX,
-        timed = prefixed("timed", Column::ALL),
+        row = row.collect::<Vec<_>>().join(", "),
     )
 }
 

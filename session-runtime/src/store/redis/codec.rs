@@ -36,6 +36,9 @@ pub(super) const NEVER: u64 = (1 << 53) - 1;
 /// Where the times are that a script sets when it inserts a row.
 const TIMES: std::ops::Range<usize> = 2..42;
 
+/// What a rotation replaces.
+const TURNED: std::ops::Range<usize> = 18..115;
+
 /// What Redis holds is not what this library writes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("Redis holds something else where the sessions should be: {what}")]
@@ -78,6 +81,14 @@ pub(super) fn encode_row(row: &Row) -> Vec<u8> {
 /// What stands before and after the times of a row that a script is to insert.
 pub(super) fn around_times(encoded: &[u8]) -> (&[u8], &[u8]) {
     (&encoded[..TIMES.start], &encoded[TIMES.end..])
+}
+
+/// The row that was rotated, as it is afterwards.
+pub(super) fn with_turned(row: &[u8], turned: &[u8]) -> Result<Vec<u8>, Undecodable> {
+    match (row.get(..TURNED.start), row.get(TURNED.end..)) {
+        (Some(before), Some(after)) if turned.len() == TURNED.len() => Ok([before, turned, after].concat()),
+        _ => Err(Undecodable { what: "what is no rotation" }),
+    }
 }
 
 /// The row; `None` where it is a marker.

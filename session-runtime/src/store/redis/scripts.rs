@@ -23,22 +23,22 @@ impl Script {
 macro_rules! scripts {
     ($($name:ident: $($file:literal),+;)+) => {
         $(pub(super) static $name: LazyLock<Script> = LazyLock::new(|| {
-            Script::new(concat!(include_str!("lua/prelude.lua"), $(include_str!($file)),+))
+            Script::new(concat!($(include_str!($file)),+))
         });)+
     };
 }
 
 scripts! {
-    READ: "lua/read.lua";
+    READ: "lua/prelude.lua", "lua/read.lua";
     ROTATE: "lua/rotate.lua";
-    WRITE: "lua/write.lua";
-    CREATE: "lua/reserve.lua", "lua/insert.lua", "lua/create.lua";
-    RESERVE: "lua/reserve.lua", "lua/reserve_only.lua";
-    INSERT: "lua/insert.lua", "lua/insert_only.lua";
-    MARK: "lua/mark.lua";
-    FEED: "lua/feed.lua";
-    PURGE: "lua/purge.lua";
-    OVERDUE: "lua/overdue.lua";
+    WRITE: "lua/prelude.lua", "lua/write.lua";
+    CREATE: "lua/prelude.lua", "lua/reserve.lua", "lua/insert.lua", "lua/create.lua";
+    RESERVE: "lua/prelude.lua", "lua/reserve.lua", "lua/reserve_only.lua";
+    INSERT: "lua/prelude.lua", "lua/insert.lua", "lua/insert_only.lua";
+    MARK: "lua/prelude.lua", "lua/mark.lua";
+    FEED: "lua/prelude.lua", "lua/feed.lua";
+    PURGE: "lua/prelude.lua", "lua/purge.lua";
+    OVERDUE: "lua/prelude.lua", "lua/overdue.lua";
 }
 
 /// A script with its keys and arguments.

@@ -195,18 +195,21 @@ impl Sessions {
         let mut row = seen.row(handle)?;
         let (rotation, _) = carry_out(row.as_mut(), seen.now);
         if let Decision::Rotate(_) = rotation.decision {
-            let decided = row.as_ref().map(codec::encode_row);
-            debug_assert_eq!(decided, turned.bytes, "the script rotates as `rotation::decide` says");
+            debug_assert_eq!(
+                row.as_ref().map(codec::encode_row),
+                seen.turned(&turned)?.bytes,
+                "the script rotates as `rotation::decide` says"
+            );
             return Ok(rotation);
         }
         let is_forged = matches!(rotation.decision, Decision::Unauthorised(Why::Unknown));
         debug_assert!(is_forged, "the script rotated where {:?} was to be done", rotation.decision);
-        self.replace(handle, &turned, seen.bytes.as_deref().unwrap_or_default()).await?;
+        self.replace(handle, &seen.turned(&turned)?, seen.bytes.as_deref().unwrap_or_default()).await?;
         self.transact(handle, seen, carry_out).await
     }
 
-    /// The row as it was, and as it is if the script has rotated it.
-    async fn turn(&self, exchange: &Exchange) -> Result<(Seen, Option<Seen>), StoreError> {
+    /// The row as it was, and what stands in it now if the script has rotated it.
+    async fn turn(&self, exchange: &Exchange) -> Result<(Seen, Option<Vec<u8>>), StoreError> {
         let presented = exchange.presented();
         let nonce = presented.nonce.map(|nonce| nonce.0.to_vec()).unwrap_or_default();
         let call = Call::new(&scripts::ROTATE)
@@ -219,8 +222,7 @@ impl Sessions {
         let mut answer = self.link.call(call).await?.into_iter();
         let now = values::next_time(&mut answer)?;
         let seen = Seen { now, bytes: values::bytes(answer.next().unwrap_or(Value::Nil))? };
-        let turned = values::bytes(answer.next().unwrap_or(Value::Nil))?;
-        Ok((seen, turned.map(|bytes| Seen { now, bytes: Some(bytes) })))
+        Ok((seen, values::bytes(answer.next().unwrap_or(Value::Nil))?))
     }
 
     pub(super) async fn confirm(&self, used: Vec<(SessionHandle, u32)>) -> Result<(), StoreError> {
@@ -603,6 +605,13 @@ pub(super) struct Seen {
 }
 
 impl Seen {
+    /// What stands there after a rotation.
+    fn turned(&self, turned: &[u8]) -> Result<Self, StoreError> {
+        let row = self.bytes.as_deref().unwrap_or_default();
+        let bytes = codec::with_turned(row, turned).map_err(StoreError::new)?;
+        Ok(Self { now: self.now, bytes: Some(bytes) })
+    }
+
     fn row(&self, handle: SessionHandle) -> Result<Option<Row>, StoreError> {
         let Some(bytes) = &self.bytes else { return Ok(None) };
         let row = match codec::decode_row(bytes) {

@@ -22,12 +22,36 @@ pub(super) struct Step<'a> {
     pub(super) sql: &'a Sql,
     now: Timestamp,
     has_published: Cell<bool>,
+    has_savepoint: Cell<bool>,
 }
 
 /// The operations.
 impl<'a> Step<'a> {
     pub(super) fn new(connection: &'a Connection, sql: &'a Sql, now: Timestamp) -> Self {
-        Self { connection, sql, now, has_published: Cell::new(false) }
+        Self { connection, sql, now, has_published: Cell::default(), has_savepoint: Cell::default() }
+    }
+
+    /// Has all that the operation writes from here on undone if a part of it fails. For a single statement SQLite does that by
+    /// itself, without a copy of each page that is written.
+    pub(super) fn write_several(&self) -> Result<(), Failure> {
+        if !self.has_savepoint.get() {
+            self.connection.prepare_cached("SAVEPOINT operation")?.execute([])?;
+            self.has_savepoint.set(true);
+        }
+        Ok(())
+    }
+
+    /// Ends the operation that the step was made for. If it failed, nothing of it is left in the transaction.
+    pub(super) fn end_operation(&self, has_succeeded: bool) -> Result<(), Failure> {
+        if !self.has_savepoint.get() {
+            // A full disk, for one, may have SQLite undo the whole transaction; what came next would be in none.
+            return if self.connection.is_autocommit() { Err(Failure::Undone) } else { Ok(()) };
+        }
+        if !has_succeeded {
+            self.connection.prepare_cached("ROLLBACK TO operation")?.execute([])?;
+        }
+        self.connection.prepare_cached("RELEASE operation")?.execute([])?;
+        Ok(())
     }
 
     /// Whether revocations were published.
@@ -58,8 +82,12 @@ impl<'a> Step<'a> {
         let decision = exchange.step(row.as_mut(), self.now);
         if let (Some(before), Some(row)) = (&before, &mut row) {
             let replaced = decision.answer().and_then(|_| row.replaces.take());
+            let is_theft = matches!(decision, Decision::Theft { .. });
+            if is_theft || replaced.is_some() {
+                self.write_several()?;
+            }
             self.keep(before, row)?;
-            if let Decision::Theft { .. } = decision {
+            if is_theft {
                 self.publish_end(row)?;
             }
             self.end_replaced(replaced)?;

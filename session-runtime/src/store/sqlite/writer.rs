@@ -16,6 +16,9 @@ use crate::{clock::Clock, error::StoreError, store::columns::BoxError};
 /// How many operations are committed together at most.
 const LARGEST_GROUP: usize = 512;
 
+/// How much of the file the thread keeps in memory, in KiB: what it would otherwise read anew for most of the rotations.
+const CACHE_KIB: i64 = 8 << 10;
+
 /// How often to ask for the lock that another process holds.
 const LOCK_POLL: Duration = Duration::from_millis(1);
 
@@ -50,6 +53,19 @@ impl Writer {
         &self,
         run: impl FnOnce(&Step<'_>) -> Result<T, Failure> + Send + 'static,
     ) -> Result<T, StoreError> {
+        let run = |step: &Step<'_>| {
+            step.write_several()?;
+            run(step)
+        };
+        self.write_little(run).await
+    }
+
+    /// As [`write`](Self::write), for an operation that most often writes by a single statement, and where it doesn't, says so:
+    /// [`Step::write_several`].
+    pub(super) async fn write_little<T: Send + 'static>(
+        &self,
+        run: impl FnOnce(&Step<'_>) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, StoreError> {
         let (reply, answer) = oneshot::channel();
         self.queue.send(Box::new(Call { run: Some(run), outcome: None, reply })).map_err(|_| ended())?;
         answer.await.map_err(|_| ended())?
@@ -68,6 +84,8 @@ fn open(settings: &SqliteStoreBuilder, sql: &Sql) -> Result<Connection, BoxError
     }
     use_write_ahead_log(&connection, settings.busy_timeout)?;
     connection.pragma_update(None, "synchronous", settings.durability.pragma())?;
+    // SQLite takes a negative number for KiB.
+    connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
     sql.prepare(&mut connection, settings.migrate)?;
     // From here on, the only lock to wait for is the writer's, and SQLite would wait for it in ever longer steps.
     connection.busy_timeout(Duration::ZERO)?;
@@ -133,14 +151,9 @@ impl Thread {
         let mut has_published = false;
         for operation in group {
             let step = Step::new(&transaction, &self.sql, self.clock.now());
-            transaction.prepare_cached("SAVEPOINT operation")?.execute([])?;
-            if operation.carry_out(&step) {
-                has_published |= step.has_published();
-            } else {
-                // Fails where SQLite has undone the whole transaction already, as it may when the disk is full.
-                transaction.prepare_cached("ROLLBACK TO operation")?.execute([])?;
-            }
-            transaction.prepare_cached("RELEASE operation")?.execute([])?;
+            let has_succeeded = operation.carry_out(&step);
+            step.end_operation(has_succeeded)?;
+            has_published |= has_succeeded && step.has_published();
         }
         transaction.commit()?;
         Ok(has_published)
