@@ -43,7 +43,7 @@ impl Postgres {
     ///
     /// As [`start`](Self::start).
     pub fn start_with(settings: &'static [&'static str]) -> Option<Self> {
-        Self::start_after(|_| (), settings)
+        Self::start_after(TempDir::new().expect("a temporary folder"), |_| (), settings)
     }
 
     /// As [`start`](Self::start), for connections that are encrypted with a key and its certificate.
