@@ -47,8 +47,9 @@ const DISK: usize = 192;
 
 impl Bench {
     pub(crate) fn new(store: Store) -> Self {
-        let folder = TempDir::new().expect("a temporary folder");
         let disk = SmallDisk::new(DISK);
+        let folder = disk.as_ref().map_or_else(TempDir::new, |disk| TempDir::new_in(disk.path()));
+        let folder = folder.expect("a temporary folder");
         Self { store, files: 0, folder, postgres: None, redis: None, cluster: None, disk }
     }
 

@@ -9,6 +9,7 @@ use std::{
 };
 
 use rusqlite::Connection;
+use tempfile::TempDir;
 use tests::{
     load::Plan,
     servers::{Postgres, or_skip, run},
@@ -114,6 +115,7 @@ pub(crate) fn redis_full(bench: &mut Bench) -> Option<Outcome> {
     Some(outcome.felt())
 }
 
+/// A server that can't write down how the cluster changes ends itself.
 pub(crate) fn cluster_full(bench: &mut Bench) -> Option<Outcome> {
     bench.disk()?;
     let place = bench.place()?;
@@ -124,6 +126,8 @@ pub(crate) fn cluster_full(bench: &mut Bench) -> Option<Outcome> {
         (0..20).for_each(|number| drop(cluster.ask(&["set", &format!("filler-{number}"), &filler()])));
         suffer(scene);
         disk.empty();
+        cluster.nodes_mut().iter_mut().for_each(|node| node.server_mut().await_return());
+        cluster.wait_until_whole();
     });
     Some(outcome.felt())
 }
@@ -134,13 +138,12 @@ fn filler() -> String {
 }
 
 /// The log of the database, which each write goes to first, can't be changed.
-pub(crate) fn sqlite_read_only(bench: &mut Bench) -> Option<Outcome> {
-    let file = bench.file();
-    let folder = file.parent().expect("it lies in a folder");
-    or_skip(
-        Protected::works_in(folder).then_some(()),
-        "a file system that can protect a file from its user",
-    )?;
+pub(crate) fn sqlite_read_only(_: &mut Bench) -> Option<Outcome> {
+    // Not on the small disk, whose system can't.
+    let folder = TempDir::new().expect("a temporary folder");
+    let works = Protected::works_in(folder.path()).then_some(());
+    or_skip(works, "a file system that can protect a file from its user")?;
+    let file = folder.path().join("protected.db");
     let log = PathBuf::from(format!("{}-wal", file.display()));
     let outcome = endure(&place_of(&file), Plan::default(), |scene| {
         let protected = [Protected::new(&file), Protected::new(&log)];
