@@ -25,15 +25,23 @@ const UNSYNCED: (Duration, Duration) = (Duration::from_secs(1), Duration::from_s
 /// By how much an answer may be later than the time-out of the store.
 const LATE: Duration = Duration::from_millis(1500);
 
+/// How long it takes at most to get a lock that others want too.
+const PATIENCE: Duration = Duration::from_secs(60);
+
 /// How many tasks a node may have in the end: more than all clients can have requests under way, and it has for itself.
 const MOST_TASKS: usize = 100;
 
-/// Strikes a store, while those who have a valid access token are served throughout.
+/// Strikes a store once, or twenty times, while those who have a valid access token are served throughout.
 pub(crate) fn endure(place: &str, plan: Plan, strike: impl FnMut(&mut Scene)) -> Outcome {
+    endure_times(form(1, 20), place, plan, strike)
+}
+
+/// As [`endure`], so many times.
+pub(crate) fn endure_times(times: usize, place: &str, plan: Plan, strike: impl FnMut(&mut Scene)) -> Outcome {
     let settings = Settings { access_lifetime: Duration::from_secs(3600), ..Settings::on(place) };
     let mut scene = Scene::with(&settings, plan);
     let onlooker = Onlooker::start(&scene);
-    scene.strike_times(form(1, 20), strike);
+    scene.strike_times(times, strike);
     onlooker.leave();
     let outcome = scene.end();
     let counts = &outcome.counts;
@@ -105,6 +113,7 @@ pub(crate) fn sqlite_stopped(bench: &mut Bench) -> Option<Outcome> {
     let file = bench.file();
     let outcome = endure(&format!("sqlite:{}", file.display()), Plan::default(), |scene| {
         let holder = Connection::open(&file).expect("the nodes have made it");
+        holder.busy_timeout(PATIENCE).expect("it is open");
         holder.execute_batch("BEGIN IMMEDIATE").expect("the lock is to be had");
         stay_away(scene);
         holder.execute_batch("ROLLBACK").expect("it is a transaction");

@@ -12,6 +12,9 @@ use crate::node::{Node, ROLLED_FORWARD, Settings};
 /// How soon every node serves again after a fault, on a machine that does nothing else.
 const BACK_WITHIN: Duration = Duration::from_secs(2);
 
+/// On a machine that is busier than this, how long something takes says nothing of the nodes. It is in the table all the same.
+const BUSY: f64 = 2.0;
+
 /// So many nodes share a store.
 const NODES: usize = 3;
 
@@ -110,11 +113,11 @@ impl Scene {
             strike(self);
             let (back, business) = (Instant::now(), business());
             let recovery = self.crowd.recover(back);
-            let bound = BACK_WITHIN.mul_f64(business.max(self::business()));
+            let business = business.max(self::business());
             self.strikes += 1;
             assert!(
-                recovery <= bound,
-                "the nodes were back after {recovery:?}, not {bound:?}\n{}",
+                recovery <= BACK_WITHIN || business > BUSY,
+                "the nodes were back after {recovery:?}\n{}",
                 self.logs()
             );
         }

@@ -41,6 +41,10 @@ async fn rob(world: &Arc<World>) {
     sleep(beyond_grace).await;
     let found = [second.refresh().await, first.refresh().await];
 
+    if taken.contains(&Verdict::Unavailable) || found.contains(&Verdict::Unavailable) {
+        // The store was away for as long as anybody tries again, so that one of them has not come at all.
+        return;
+    }
     if found == [Verdict::LoggedOut; 2] {
         world.count(|counts| counts.thefts += 1);
     } else {

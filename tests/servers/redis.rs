@@ -353,17 +353,6 @@ impl ClusterNode {
         ask(self.server.port(), command)
     }
 
-    /// How much of what was written it has.
-    ///
-    /// # Panics
-    ///
-    /// If it does not say so.
-    pub fn offset(&self) -> u64 {
-        let info = self.ask(&["info", "replication"]);
-        let offset = info.lines().find_map(|line| line.strip_prefix("master_repl_offset:"));
-        offset.and_then(|offset| offset.trim().parse().ok()).expect("an offset")
-    }
-
     /// Has a replica receive nothing any more.
     ///
     /// # Panics
