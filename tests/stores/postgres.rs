@@ -1,6 +1,7 @@
 //! The PostgreSQL store.
 
 mod application;
+mod conflicts;
 mod costs;
 mod outages;
 mod pooler;

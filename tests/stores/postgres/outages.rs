@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use futures_util::future::join_all;
 use session_runtime::{
     SessionHandle,
-    store::{Batch, Creation, Cursor, EndReason, NewRow, PostgresStore, Revocation, Salt, SessionStore as _},
+    store::{Batch, Cursor, EndReason, PostgresStore, Revocation, SessionStore as _},
 };
 use tests::servers::{Postgres, Proxy, Way};
 use tokio::time::timeout;
@@ -143,31 +143,4 @@ async fn a_listener_that_was_cut_off_misses_nothing() {
         assert_eq!(ended(&batch), [row.handle]);
         cursor = batch.next;
     }
-}
-
-#[tokio::test]
-async fn an_operation_that_another_transaction_got_in_the_way_of_is_tried_again() {
-    let Some(place) = Place::new() else { return };
-    let store = place.clone().open().await;
-    let old = login(&store, 1).await;
-    let new = SessionHandle::from_bytes([2; 16]);
-    let mut login = NewRow::new(new, "alice", Salt([2; 32]));
-    login.replaces = Some(old.handle);
-    assert!(matches!(store.create(login).await.unwrap(), Creation::Created(_)));
-    // Somebody locks the older row first, and the younger one while the store, which has that, waits for the older: one of the two
-    // has to give way, and it is the store that does.
-    let (sql, watcher) = (superuser(&place.url()).await, superuser(&place.url()).await);
-    let lock = |row: SessionHandle| {
-        format!("SELECT FROM {}.session_sessions WHERE handle = '\\x{row}' FOR UPDATE;", place.schema)
-    };
-    sql.batch_execute(&format!("SET deadlock_timeout = '60s'; BEGIN; {}", lock(old.handle))).await.unwrap();
-    let pid: i32 = sql.query_one("SELECT pg_backend_pid()", &[]).await.unwrap().get(0);
-    let is_waiting = "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE $1 = ANY (pg_blocking_pids(pid)))";
-    let (ended, ()) = tokio::join!(store.revoke(new, EndReason::Logout), async {
-        while !watcher.query_one(is_waiting, &[&pid]).await.unwrap().get::<_, bool>(0) {}
-        sql.batch_execute(&format!("{} COMMIT", lock(new))).await.unwrap();
-    });
-    assert!(ended.unwrap());
-    let replaced = store.read(old.handle).await.unwrap().and_then(|row| row.ended).map(|ended| ended.reason);
-    assert_eq!(replaced, Some(EndReason::Replaced));
 }
