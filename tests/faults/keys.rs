@@ -30,6 +30,8 @@ pub(crate) fn changed(bench: &mut Bench) -> Option<Outcome> {
         deploy(scene, &format!("{old},{new}"));
         deploy(scene, &format!("{new},{old}"));
         scene.crowd.renew();
+        // What was sent with an old token before arrives within the grace.
+        scene.crowd.work_for(settings.grace);
         deploy(scene, new);
         changes += 1;
     });
