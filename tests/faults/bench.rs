@@ -3,7 +3,7 @@
 use std::{fmt, path::PathBuf};
 
 use tempfile::TempDir;
-use tests::servers::{Postgres, Redis, RedisCluster, SmallDisk, or_skip};
+use tests::servers::{Postgres, Redis, RedisCluster, SmallDisk, where_allowed};
 use tokio_postgres::NoTls;
 
 /// Where sessions are kept. The memory store has no cells: it dies with its process, which is the only one that can use it.
@@ -95,7 +95,7 @@ impl Bench {
 
     /// The disk that holds all that the servers of this bench keep; nothing where there can be no such disk.
     pub(crate) fn disk(&self) -> Option<&SmallDisk> {
-        or_skip(self.disk.as_ref(), "the right to mount a file system")
+        where_allowed(self.disk.as_ref(), "right to mount a file system")
     }
 
     /// A folder for a server, on the small disk if there is one.

@@ -12,7 +12,7 @@ use rusqlite::Connection;
 use tempfile::TempDir;
 use tests::{
     load::Plan,
-    servers::{Postgres, or_skip, run},
+    servers::{Postgres, run, where_allowed},
 };
 
 use crate::{
@@ -142,7 +142,7 @@ pub(crate) fn sqlite_read_only(_: &mut Bench) -> Option<Outcome> {
     // Not on the small disk, whose system can't.
     let folder = TempDir::new().expect("a temporary folder");
     let works = Protected::works_in(folder.path()).then_some(());
-    or_skip(works, "a file system that can protect a file from its user")?;
+    where_allowed(works, "file system that can protect a file from its user")?;
     let file = folder.path().join("protected.db");
     let log = PathBuf::from(format!("{}-wal", file.display()));
     let outcome = endure(&place_of(&file), Plan::default(), |scene| {

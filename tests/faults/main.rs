@@ -161,7 +161,7 @@ fn trials_of(store: Store, report: &Arc<Report>) -> Vec<Trial> {
             let started = Instant::now();
             let mut bench = lock(&kept).take().unwrap_or_else(|| Bench::new(store));
             let Some(outcome) = strike(&mut bench) else {
-                return Ok(Completion::ignored_with("a server is missing"));
+                return Ok(Completion::ignored_with("what it needs is missing"));
             };
             report.add(row.fault, store, outcome, started.elapsed());
             *lock(&kept) = Some(bench);

@@ -53,6 +53,14 @@ pub fn or_skip<T>(found: Option<T>, what: &str) -> Option<T> {
     found
 }
 
+/// What the machine and the user's rights allow, or nothing, which the test takes as its end: nobody can install it.
+pub fn where_allowed<T>(allowed: Option<T>, what: &str) -> Option<T> {
+    if allowed.is_none() {
+        eprintln!("skipped: there is no {what} here");
+    }
+    allowed
+}
+
 /// A port of 127.0.0.1 that was free a moment ago.
 pub fn free_port() -> u16 {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");

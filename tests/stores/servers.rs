@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use tests::servers::{Proxy, SmallDisk, Way, or_skip};
+use tests::servers::{Proxy, SmallDisk, Way, where_allowed};
 
 /// A server that answers each byte with a name.
 fn serve(name: &'static [u8]) -> u16 {
@@ -129,7 +129,7 @@ fn a_proxy_that_refuses_has_no_connections() {
 
 #[test]
 fn a_small_disk_is_full_until_it_is_emptied() {
-    let Some(disk) = or_skip(SmallDisk::new(1), "the right to mount a file system") else { return };
+    let Some(disk) = where_allowed(SmallDisk::new(1), "right to mount a file system") else { return };
     let file = disk.path().join("file");
     fs::write(&file, "short").unwrap();
     disk.fill();
