@@ -1,6 +1,7 @@
 //! The store in a PostgreSQL database.
 
 mod connection;
+mod dialer;
 mod feed;
 mod migration;
 mod schema;
