@@ -268,8 +268,8 @@ impl RedisStoreBuilder {
     pub async fn open(self) -> Result<RedisStore, StoreError> {
         let keys = Keys::new(&self.key_prefix, matches!(self.servers, Servers::Cluster))?;
         let listening = Timeouts { response: self.timeouts.response + feed::WAIT, ..self.timeouts };
-        let listener = self.link(listening)?;
-        let sessions = Arc::new(Sessions { link: self.link(self.timeouts)?, keys });
+        let listener = self.link(1, listening)?;
+        let sessions = Arc::new(Sessions { link: self.link(Link::LANES, self.timeouts)?, keys });
         server::check(&sessions.link).await?;
         // Shows whether the servers can be reached, and let the scripts run.
         sessions.revocations(Cursor::default()).await?;
@@ -283,7 +283,7 @@ impl RedisStoreBuilder {
         Ok(RedisStore(Arc::new(Inner { sessions, news, tasks })))
     }
 
-    fn link(&self, timeouts: Timeouts) -> Result<Link, StoreError> {
+    fn link(&self, lanes: usize, timeouts: Timeouts) -> Result<Link, StoreError> {
         let infos = self.connection_infos()?;
         let servers: Vec<_> = infos.iter().map(|info| info.addr().to_string()).collect();
         if infos.iter().any(is_encrypted) && CryptoProvider::get_default().is_none() {
@@ -297,7 +297,8 @@ impl RedisStoreBuilder {
                 .sentinel(&infos, service, timeouts)
                 .map(|client| Dialer::Sentinel(Box::new(Mutex::new(client)))),
         };
-        Ok(Link::new(dialer.map_err(StoreError::new)?, timeouts, servers.join(", ").into()))
+        let lanes = if matches!(self.servers, Servers::Cluster) { 1 } else { lanes };
+        Ok(Link::new(dialer.map_err(StoreError::new)?, lanes, timeouts, servers.join(", ").into()))
     }
 
     fn connection_infos(&self) -> Result<Vec<ConnectionInfo>, StoreError> {

