@@ -25,6 +25,7 @@ use std::net::SocketAddr;
 
 use anyhow::Context as _;
 use clap::Parser as _;
+use examples::interrupted;
 use session_runtime::Clock;
 use tokio::net::TcpListener;
 use tracing_subscriber::{EnvFilter, fmt};
@@ -62,13 +63,6 @@ async fn main() -> anyhow::Result<()> {
         .await?;
     println!("stopped");
     Ok(())
-}
-
-/// Waits for Ctrl-C. Where it can't be listened for, the process is ended the usual way.
-async fn interrupted() {
-    if tokio::signal::ctrl_c().await.is_err() {
-        std::future::pending::<()>().await;
-    }
 }
 
 #[cfg(test)]

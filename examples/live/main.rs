@@ -23,7 +23,7 @@ use std::{net::SocketAddr, time::Duration};
 
 use anyhow::Context as _;
 use clap::Parser;
-use examples::Place;
+use examples::{Place, interrupted};
 use tokio::net::TcpListener;
 use tracing_subscriber::{EnvFilter, fmt};
 
@@ -93,13 +93,6 @@ async fn main() -> anyhow::Result<()> {
         .await?;
     println!("stopped");
     Ok(())
-}
-
-/// Waits for Ctrl-C. Where it can't be listened for, the process is ended the usual way.
-async fn interrupted() {
-    if tokio::signal::ctrl_c().await.is_err() {
-        std::future::pending::<()>().await;
-    }
 }
 
 #[cfg(test)]
