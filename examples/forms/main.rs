@@ -14,10 +14,9 @@ mod pages;
 
 use std::{net::SocketAddr, time::Duration};
 
-use anyhow::Context as _;
 use clap::Parser;
+use examples::listen_on_loopback;
 use session_runtime::{MemoryStore, Sessions};
-use tokio::net::TcpListener;
 
 use crate::handlers::{App, ROUTES};
 
@@ -39,13 +38,7 @@ struct Options {
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let options = Options::parse();
-    anyhow::ensure!(
-        options.listen.ip().is_loopback(),
-        "this program's cookies travel unencrypted: it listens on loopback only"
-    );
-    let listener = TcpListener::bind(options.listen).await.with_context(|| {
-        format!("can't listen on {}; choose another address with --listen", options.listen)
-    })?;
+    let listener = listen_on_loopback(options.listen).await?;
     let sessions = Sessions::builder(MemoryStore::new())
         .routes(&ROUTES)
         .access_lifetime(options.access_lifetime)

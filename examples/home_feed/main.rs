@@ -23,11 +23,9 @@ mod page;
 
 use std::net::SocketAddr;
 
-use anyhow::Context as _;
 use clap::Parser as _;
-use examples::interrupted;
+use examples::{interrupted, listen};
 use session_runtime::Clock;
-use tokio::net::TcpListener;
 use tracing_subscriber::{EnvFilter, fmt};
 
 use crate::{
@@ -43,9 +41,7 @@ async fn main() -> anyhow::Result<()> {
 
     // Before it listens: a request that can't be served yet is refused, and tried elsewhere, rather than kept waiting.
     let builder = options.store.open().await?;
-    let listener = TcpListener::bind(&options.listen).await.with_context(|| {
-        format!("can't listen on {}; choose another address with --listen", options.listen)
-    })?;
+    let listener = listen(&options.listen).await?;
     let address = listener.local_addr()?;
     let secure = options.secure_cookies.unwrap_or(!address.ip().is_loopback());
 

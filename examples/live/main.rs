@@ -21,10 +21,8 @@ mod socket;
 
 use std::{net::SocketAddr, time::Duration};
 
-use anyhow::Context as _;
 use clap::Parser;
-use examples::{Place, interrupted};
-use tokio::net::TcpListener;
+use examples::{Place, interrupted, listen_on_loopback};
 use tracing_subscriber::{EnvFilter, fmt};
 
 use crate::{
@@ -61,16 +59,10 @@ struct Options {
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let options = Options::parse();
-    anyhow::ensure!(
-        options.listen.ip().is_loopback(),
-        "this program's cookies travel unencrypted: it listens on loopback only"
-    );
+    let listener = listen_on_loopback(options.listen).await?;
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
     fmt().with_env_filter(filter).with_writer(std::io::stderr).init();
 
-    let listener = TcpListener::bind(options.listen).await.with_context(|| {
-        format!("can't listen on {}; choose another address with --listen", options.listen)
-    })?;
     let builder = options.store.open().await?;
     let sessions = builder
         .routes(&ROUTES)
