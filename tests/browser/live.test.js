@@ -2,7 +2,7 @@
 
 import assert from "node:assert/strict";
 
-import { liveScenario } from "./support/scenario.js";
+import { liveScenario, openPage } from "./support/scenario.js";
 import { PAGE_HOST, STRANGER, STRANGER_OF_THE_SITE } from "./support/site.js";
 
 /** Access tokens that outlive a test: an expired one would be the reason for a refusal. */
@@ -22,17 +22,7 @@ async function untilShown(page, state) {
     for (const id of ["socket", "events"]) await page.locator(`#${id}[data-state="${state}"]`).waitFor();
 }
 
-/** Opens the page in a new tab; `problems` gets what the console would show in red, refused requests apart. */
-async function open(visitor) {
-    const page = await visitor.context.newPage();
-    const problems = [];
-    page.on("pageerror", (error) => problems.push(String(error)));
-    page.on("console", (message) => {
-        if (message.type() === "error" && !message.text().startsWith("Failed to load resource")) problems.push(message.text());
-    });
-    await page.goto(visitor.site.directOrigin);
-    return Object.assign(page, { problems });
-}
+const open = (visitor) => openPage(visitor, visitor.site.directOrigin);
 
 async function openLoggedIn(visitor) {
     const page = await open(visitor);

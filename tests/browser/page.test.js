@@ -2,22 +2,12 @@
 
 import assert from "node:assert/strict";
 
-import { graces, scenario } from "./support/scenario.js";
+import { graces, openPage, scenario } from "./support/scenario.js";
 
 /** Access tokens that outlive what a test does with them. */
 const ROOMY = { "access-lifetime": "30s" };
 
-/** Opens the page; `problems` gets what the console would show in red, refused requests apart. */
-async function open(visitor) {
-    const page = await visitor.context.newPage();
-    const problems = [];
-    page.on("pageerror", (error) => problems.push(String(error)));
-    page.on("console", (message) => {
-        if (message.type() === "error" && !message.text().startsWith("Failed to load resource")) problems.push(message.text());
-    });
-    await page.goto(`${visitor.site.origin}/`);
-    return Object.assign(page, { problems });
-}
+const open = (visitor) => openPage(visitor, `${visitor.site.origin}/`);
 
 async function openLoggedIn(visitor) {
     const page = await open(visitor);

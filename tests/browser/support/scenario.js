@@ -69,3 +69,15 @@ async function impatience() {
     await sleep(PATIENCE, undefined, { ref: false });
     throw new Error(`the scenario was not over after ${PATIENCE} ms`);
 }
+
+/** Opens a page in a new tab; its `problems` gets what the console would show in red, refused requests apart. */
+export async function openPage(visitor, url) {
+    const page = await visitor.context.newPage();
+    const problems = [];
+    page.on("pageerror", (error) => problems.push(String(error)));
+    page.on("console", (message) => {
+        if (message.type() === "error" && !message.text().startsWith("Failed to load resource")) problems.push(message.text());
+    });
+    await page.goto(url);
+    return Object.assign(page, { problems });
+}
