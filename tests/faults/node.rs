@@ -22,11 +22,10 @@ use session_runtime::{
 };
 use tempfile::TempDir;
 use tests::servers::{Launch, Server};
-
 use tokio::{net::TcpListener, runtime::Handle};
 use tracing_subscriber::filter::LevelFilter;
 
-use crate::{onlooker, severed::Severed};
+use crate::severed::Severed;
 
 /// What the process is to be, if it is not the test.
 const ROLE: &str = "FAULTS_ROLE";
@@ -159,7 +158,7 @@ impl Node {
 
     /// Where it serves, after a restart too.
     pub(crate) fn url(&self) -> String {
-        format!("http://127.0.0.1:{}", self.server.port())
+        url(self.server.port())
     }
 
     /// `kill -9`.
@@ -180,10 +179,8 @@ impl Node {
 
     /// How many tasks it has, those of connections with clients apart.
     pub(crate) fn tasks(&self) -> usize {
-        let answer = onlooker::send(&self.url(), "GET /tasks HTTP/1.1\r\n", "").expect("the node serves");
-        let tasks = answer.rsplit("\r\n").next().and_then(|tasks| tasks.parse().ok());
-        let tasks: usize = tasks.unwrap_or_else(|| panic!("no number: {answer}"));
-        tasks.saturating_sub(self.connections())
+        let tasks = ask(&self.url(), "/tasks").expect("the node serves");
+        usize::try_from(tasks).expect("they fit in memory").saturating_sub(self.connections())
     }
 
     /// How many clients are connected to it.
@@ -200,7 +197,7 @@ impl Node {
 
     /// What its own clock shows.
     pub(crate) fn clock(&self) -> Timestamp {
-        let shown = ask_clock(self.server.port()).expect("it runs");
+        let shown = ask(&self.url(), "/clock").expect("it runs");
         Timestamp::from_millis(shown)
     }
 
@@ -296,17 +293,32 @@ fn sessions_on<S: SessionStore>(store: S) -> SessionsBuilder {
 
 /// Succeeds if the node serves.
 fn probe() -> Result<(), Box<dyn Error>> {
-    ask_clock(port()?)?;
+    ask(&url(port()?), "/clock")?;
     Ok(())
 }
 
-fn ask_clock(port: u16) -> Result<u64, Box<dyn Error>> {
-    let mut connection = TcpStream::connect((Ipv4Addr::LOCALHOST, port))?;
-    connection.set_read_timeout(Some(Duration::from_secs(1)))?;
-    connection.write_all(b"GET /clock HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n")?;
+fn url(port: u16) -> String {
+    format!("http://127.0.0.1:{port}")
+}
+
+/// The number that a node tells at a path.
+fn ask(node: &str, path: &str) -> Result<u64, Box<dyn Error>> {
+    let answer = send(node, &format!("GET {path} HTTP/1.1\r\n"), "")?;
+    let number = answer.rsplit("\r\n").next().unwrap_or_default();
+    number.parse().map_err(|_| format!("no number: {answer}").into())
+}
+
+/// What a node answers to a request whose head ends before the usual headers.
+pub(crate) fn send(node: &str, head: &str, body: &str) -> io::Result<String> {
+    let host = node.trim_start_matches("http://");
+    let mut connection = TcpStream::connect(host)?;
+    connection.set_read_timeout(Some(Duration::from_secs(20)))?;
+    let length = body.len();
+    let rest = format!("host: {host}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}");
+    connection.write_all(format!("{head}{rest}").as_bytes())?;
     let mut answer = String::new();
     connection.read_to_string(&mut answer)?;
-    Ok(answer.rsplit("\r\n").next().unwrap_or_default().parse()?)
+    Ok(answer)
 }
 
 fn variable(name: &str) -> Result<String, String> {

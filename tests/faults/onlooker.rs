@@ -1,8 +1,7 @@
 //! A client with a valid access token, whom no outage of the store concerns.
 
 use std::{
-    io::{self, Read as _, Write as _},
-    net::TcpStream,
+    io,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -11,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use crate::scene::Scene;
+use crate::{node::send, scene::Scene};
 
 /// How long it rests between two calls.
 const REST: Duration = Duration::from_millis(20);
@@ -66,17 +65,4 @@ fn log_in(node: &str) -> io::Result<String> {
     let answer = send(node, head, r#"{"user":"onlooker"}"#)?;
     let cookie = answer.split_once(NAME).and_then(|(_, rest)| rest.split(';').next());
     cookie.map(|value| format!("{NAME}{value}")).ok_or_else(|| io::Error::other(answer))
-}
-
-/// What a node answers to a request whose head ends before the usual headers.
-pub(crate) fn send(node: &str, head: &str, body: &str) -> io::Result<String> {
-    let host = node.trim_start_matches("http://");
-    let mut connection = TcpStream::connect(host)?;
-    connection.set_read_timeout(Some(Duration::from_secs(20)))?;
-    let length = body.len();
-    let rest = format!("host: {host}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}");
-    connection.write_all(format!("{head}{rest}").as_bytes())?;
-    let mut answer = String::new();
-    connection.read_to_string(&mut answer)?;
-    Ok(answer)
 }
