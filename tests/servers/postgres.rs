@@ -150,8 +150,8 @@ impl Postgres {
 
     /// A client that runs what is written to it.
     pub fn psql(&self) -> Command {
-        let mut psql = Command::new(programs().expect("PostgreSQL was found before").join("psql"));
-        psql.args(["--no-psqlrc", "--quiet", "--tuples-only", "--no-align", "--dbname"]).arg(self.url());
+        let mut psql = self.client("psql");
+        psql.args(["--no-psqlrc", "--quiet", "--tuples-only", "--no-align"]);
         psql
     }
 
