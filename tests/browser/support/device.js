@@ -7,8 +7,11 @@ import { setTimeout as sleep } from "node:timers/promises";
 
 import { chromium } from "playwright-core";
 
+/** How often a browser that crashes before it has begun is started anew. */
+const STARTS = 3;
+
 /** Starts Chromium with a fresh profile, and with nothing in it that calls home. */
-export function launchChromium() {
+export async function launchChromium() {
     const executablePath = process.env.CHROMIUM ?? execFileSync("which", ["chromium"], { encoding: "utf8" }).trim();
     const args = [
         "--no-sandbox",
@@ -20,7 +23,14 @@ export function launchChromium() {
         "--disable-sync",
         "--host-resolver-rules=MAP *.localhost 127.0.0.1",
     ];
-    return chromium.launch({ executablePath, args, headless: true });
+    for (let start = 1; ; start += 1) {
+        try {
+            return await chromium.launch({ executablePath, args, headless: true });
+        } catch (crash) {
+            if (start === STARTS) throw crash;
+            console.error(`Chromium did not start (${start} of ${STARTS} times):\n${crash.message}`);
+        }
+    }
 }
 
 /** The cookies that the server sets, and those that the SDK's script does. */

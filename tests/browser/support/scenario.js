@@ -10,7 +10,7 @@ import { ARTEFACTS, Site } from "./site.js";
 
 let browser;
 before(async () => (browser = await launchChromium()));
-after(() => browser.close());
+after(() => browser?.close());
 
 /** The usual grace, in milliseconds. */
 const GRACE = 500;
