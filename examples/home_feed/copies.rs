@@ -42,8 +42,7 @@ fn copies_on_one_redis_server_are_one_application() {
 #[test]
 fn copies_on_one_redis_cluster_are_one_application() {
     let Some(cluster) = RedisCluster::shared() else { return };
-    let nodes: Vec<_> = cluster.urls().iter().map(|url| url.replacen("redis://", "", 1)).collect();
-    are_one_application(&format!("redis-cluster://{}", nodes.join(",")));
+    are_one_application(&cluster.url());
 }
 
 /// Logs in at one copy, calls the other, revokes at one, is refused at the other, and finds the session again after a restart.

@@ -32,8 +32,7 @@ fn copies_killed_at_random_on_postgresql_lose_nothing() {
 #[test]
 fn copies_killed_at_random_on_a_redis_cluster_lose_nothing() {
     let Some(cluster) = RedisCluster::start() else { return };
-    let nodes: Vec<_> = cluster.urls().iter().map(|url| url.replacen("redis://", "", 1)).collect();
-    lose_nothing("redis cluster", &format!("redis-cluster://{}", nodes.join(",")));
+    lose_nothing("redis cluster", &cluster.url());
 }
 
 /// Kills copies for a while, one or two at once, before clients that may neither be logged out nor lose a session.

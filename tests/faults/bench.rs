@@ -4,7 +4,6 @@ use std::{fmt, path::PathBuf};
 
 use tempfile::TempDir;
 use tests::servers::{Postgres, Redis, RedisCluster, SmallDisk, where_allowed};
-use tokio_postgres::NoTls;
 
 /// Where sessions are kept. The memory store has no cells: it dies with its process, which is the only one that can use it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,8 +47,7 @@ const DISK: usize = 192;
 impl Bench {
     pub(crate) fn new(store: Store) -> Self {
         let disk = SmallDisk::new(DISK);
-        let folder = disk.as_ref().map_or_else(TempDir::new, |disk| TempDir::new_in(disk.path()));
-        let folder = folder.expect("a temporary folder");
+        let folder = folder_on(disk.as_ref());
         Self { store, files: 0, folder, postgres: None, redis: None, cluster: None, disk }
     }
 
@@ -57,9 +55,9 @@ impl Bench {
     pub(crate) fn place(&mut self) -> Option<String> {
         Some(match self.store {
             Store::Sqlite => format!("sqlite:{}", self.file().display()),
-            Store::Postgres => place_of_postgres(self.postgres()?),
+            Store::Postgres => self.postgres()?.url(),
             Store::Redis => self.redis()?.url(),
-            Store::Cluster => place_of_cluster(self.cluster()?),
+            Store::Cluster => self.cluster()?.url(),
         })
     }
 
@@ -67,7 +65,8 @@ impl Bench {
     /// file is asked again and again.
     pub(crate) fn kill_listeners(&self) {
         if let Some(server) = &self.postgres {
-            kill_listeners_of_postgres(server);
+            let listens = "query LIKE 'LISTEN %'";
+            server.ask(&format!("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE {listens}"));
         }
         let blocked = |clients: &str| {
             let lines = clients.lines().filter(|line| line.contains(" flags=b "));
@@ -79,9 +78,9 @@ impl Bench {
             }
         }
         if let Some(cluster) = &self.cluster {
-            for node in 0..cluster.urls().len() {
-                for client in blocked(&cluster.ask_node(node, &["client", "list"])) {
-                    cluster.ask_node(node, &["client", "kill", "id", &client]);
+            for node in cluster.nodes() {
+                for client in blocked(&node.ask(&["client", "list"])) {
+                    node.ask(&["client", "kill", "id", &client]);
                 }
             }
         }
@@ -100,8 +99,7 @@ impl Bench {
 
     /// A folder for a server, on the small disk if there is one.
     pub(crate) fn server_folder(&self) -> TempDir {
-        let on = |disk: &SmallDisk| TempDir::new_in(disk.path());
-        self.disk.as_ref().map_or_else(TempDir::new, on).expect("a temporary folder")
+        folder_on(self.disk.as_ref())
     }
 
     /// The PostgreSQL server of this bench, and the disk that it lies on.
@@ -147,29 +145,7 @@ impl Bench {
     }
 }
 
-/// Where a server is reached, without the encryption that it doesn't have.
-pub(crate) fn place_of_postgres(server: &Postgres) -> String {
-    place_of_postgres_at(server, server.server().port())
-}
-
-/// As [`place_of_postgres`], through a port that leads to the server.
-pub(crate) fn place_of_postgres_at(server: &Postgres, port: u16) -> String {
-    format!("{}?sslmode=disable", server.url_at(port))
-}
-
-/// All nodes of a cluster as one URL.
-pub(crate) fn place_of_cluster(cluster: &RedisCluster) -> String {
-    let nodes: Vec<_> = cluster.urls().iter().map(|url| url.replacen("redis://", "", 1)).collect();
-    format!("redis-cluster://{}", nodes.join(","))
-}
-
-fn kill_listeners_of_postgres(server: &Postgres) {
-    let kill = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN %'";
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    runtime.expect("a runtime").block_on(async {
-        let connected = tokio_postgres::connect(&place_of_postgres(server), NoTls).await;
-        let (sql, connection) = connected.expect("the server is there");
-        tokio::spawn(connection);
-        sql.batch_execute(kill).await.expect("the superuser may do it");
-    });
+/// A folder on the small disk if there is one.
+fn folder_on(disk: Option<&SmallDisk>) -> TempDir {
+    disk.map_or_else(TempDir::new, |disk| TempDir::new_in(disk.path())).expect("a temporary folder")
 }

@@ -8,7 +8,7 @@ use tests::{
 };
 
 use crate::{
-    bench::{Bench, place_of_postgres_at},
+    bench::Bench,
     outages::endure,
     scene::{Outcome, Scene},
 };
@@ -28,7 +28,7 @@ const SILENCE: Duration = Duration::from_millis(900);
 pub(crate) fn postgres_broken(bench: &mut Bench) -> Option<Outcome> {
     let server = bench.postgres()?;
     let proxy = Proxy::before(server.server().port());
-    Some(strike(&place_of_postgres_at(server, proxy.port()), &[&proxy]))
+    Some(strike(&server.url_at(proxy.port()), &[&proxy]))
 }
 
 pub(crate) fn redis_broken(bench: &mut Bench) -> Option<Outcome> {

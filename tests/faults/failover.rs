@@ -11,7 +11,7 @@ use tests::{
 };
 
 use crate::{
-    bench::{Bench, place_of_postgres_at},
+    bench::Bench,
     outages::{endure, endure_times},
     scene::{Outcome, Scene, form},
 };
@@ -28,7 +28,7 @@ const NO_THIEVES: Plan = Plan { clients: 16, thieves: 0, rest: Duration::from_mi
 pub(crate) fn postgres(bench: &mut Bench) -> Option<Outcome> {
     let primary = bench.postgres()?;
     let proxy = Proxy::before(primary.server().port());
-    let place = place_of_postgres_at(primary, proxy.port());
+    let place = primary.url_at(proxy.port());
     let mut standby = Some(stand_by(bench));
     let outcome = endure(&place, NO_THIEVES, |scene| {
         let standby = standby.take().unwrap_or_else(|| stand_by(bench));

@@ -7,7 +7,10 @@ use tempfile::TempDir;
 use super::{Launch, Postgres, Server, Unprivileged, find, or_skip};
 
 /// A pooler before a PostgreSQL server that gives each transaction whichever server connection is free.
-pub struct PgBouncer(Server);
+pub struct PgBouncer {
+    url: String,
+    _process: Server,
+}
 
 impl PgBouncer {
     /// Starts one, or skips the test where there is none.
@@ -25,15 +28,16 @@ impl PgBouncer {
             user.own(folder.path());
             user.own(&users);
         }
-        Some(Self(Server::start(folder, move |folder, port| {
+        let pooler = Server::start(folder, move |folder, port| {
             configure(folder, port, upstream);
             launch(folder, port, &program)
-        })))
+        });
+        Some(Self { url: server.url_at(pooler.port()), _process: pooler })
     }
 
     /// Where it is reached, by the server's superuser.
-    pub fn url(&self) -> String {
-        format!("postgres://postgres:{}@127.0.0.1:{}/postgres", Postgres::PASSWORD, self.0.port())
+    pub fn url(&self) -> &str {
+        &self.url
     }
 }
 

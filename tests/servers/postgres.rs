@@ -160,9 +160,9 @@ impl Postgres {
         self.url_at(self.0.port())
     }
 
-    /// Where it is reached through a port that leads to it.
+    /// Where it is reached through a port that leads to it, without the encryption that all of them but one don't have.
     pub fn url_at(&self, port: u16) -> String {
-        format!("postgres://postgres:{}@127.0.0.1:{port}/postgres", Self::PASSWORD)
+        format!("postgres://postgres:{}@127.0.0.1:{port}/postgres?sslmode=disable", Self::PASSWORD)
     }
 
     /// A program that comes with it, such as `pgbench`; it is told where the server is, and the superuser's password.

@@ -240,6 +240,13 @@ impl RedisCluster {
         shared(&SHARED, Self::start)
     }
 
+    /// Where it is reached, as an application is told: all of its servers in one URL.
+    pub fn url(&self) -> String {
+        let urls = self.urls();
+        let nodes: Vec<_> = urls.iter().filter_map(|url| url.strip_prefix("redis://")).collect();
+        format!("redis-cluster://{}", nodes.join(","))
+    }
+
     /// Where its servers are reached.
     pub fn urls(&self) -> Vec<String> {
         self.0.iter().map(|node| url_at(node.port())).collect()
@@ -283,11 +290,6 @@ impl RedisCluster {
                 && node.sees("slave").len() == 3
         };
         wait_until("the cluster is whole", || self.0.iter().all(is_whole));
-    }
-
-    /// Runs a command on one of its [nodes](Self::urls), and returns what that answers.
-    pub fn ask_node(&self, node: usize, command: &[&str]) -> String {
-        self.0[node].ask(command)
     }
 
     /// Kills the primary that has a key, and waits until its replica has taken over.

@@ -54,7 +54,7 @@ struct Population<S> {
 impl Table<'_> {
     async fn postgres(&mut self) {
         let Some(server) = Postgres::start_with(places::POSTGRES) else { return };
-        let url = places::postgres_url(&server);
+        let url = server.url();
         let mut populations = Vec::new();
         for size in self.sizes() {
             let schema = format!("of_{}", size.live);

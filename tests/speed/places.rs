@@ -69,7 +69,7 @@ impl Place {
                 Sessions::builder(builder.open().await.expect(OPEN))
             }
             Self::Postgres(server) => {
-                Sessions::builder(PostgresStore::connect(&postgres_url(server)).await.expect(OPEN))
+                Sessions::builder(PostgresStore::connect(&server.url()).await.expect(OPEN))
             }
             Self::Redis(server) => Sessions::builder(RedisStore::open(&server.url()).await.expect(OPEN)),
             Self::Cluster(cluster) => {
@@ -79,8 +79,4 @@ impl Place {
             }
         }
     }
-}
-
-pub(crate) fn postgres_url(server: &Postgres) -> String {
-    format!("{}?sslmode=disable", server.url())
 }

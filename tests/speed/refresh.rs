@@ -51,7 +51,7 @@ struct Table<'a> {
 impl Table<'_> {
     async fn postgres(&mut self) {
         let Some(server) = Postgres::start_with(places::POSTGRES) else { return };
-        let (url, size) = (places::postgres_url(&server), self.size());
+        let (url, size) = (server.url(), self.size());
         let open = |schema| PostgresStore::builder(&url).schema(schema).max_connections(64).open();
         let store = open("ours").await.expect("the server is there");
         let seats = self.seats(&crowd::make_first(&store).await);

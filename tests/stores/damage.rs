@@ -146,7 +146,7 @@ impl Place for Schema {
 #[tokio::test]
 async fn a_damaged_row_of_postgresql_is_never_taken_for_no_session() {
     let Some(server) = Postgres::shared() else { return };
-    let url = format!("{}?sslmode=disable", server.url());
+    let url = server.url();
     let (client, connection) =
         tokio_postgres::connect(&url, tokio_postgres::NoTls).await.expect("it is there");
     tokio::spawn(connection);

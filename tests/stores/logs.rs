@@ -93,7 +93,7 @@ async fn nothing_secret_is_logged_of_sessions_in_sqlite() {
 async fn nothing_secret_is_logged_of_sessions_in_postgresql() {
     let Some(server) = Postgres::shared() else { return };
     let log = Log::of_this_thread();
-    let url = format!("{}?sslmode=disable", server.url());
+    let url = server.url();
     let store = PostgresStore::builder(url).schema("logs").open().await.expect("the server is there");
     let mut flows = Flows::begin(store, Postgres::PASSWORD).await;
     flows.run().await;

@@ -54,7 +54,7 @@ async fn tables_of_another_application_in_a_file_are_refused_and_left_alone() {
 #[tokio::test]
 async fn tables_of_another_application_in_a_database_are_refused_and_left_alone() {
     let Some(server) = Postgres::shared() else { return };
-    let url = format!("{}?sslmode=disable", server.url());
+    let url = server.url();
     let (client, connection) =
         tokio_postgres::connect(&url, tokio_postgres::NoTls).await.expect("it is there");
     tokio::spawn(connection);

@@ -47,7 +47,7 @@ impl Place {
     }
 
     fn url(&self) -> String {
-        url_of(&self.server)
+        self.server.url()
     }
 
     fn builder(&self) -> PostgresStoreBuilder {
@@ -65,10 +65,6 @@ impl Place {
         let statement = statement.replace("{}", &self.schema);
         superuser(&self.url()).await.batch_execute(&statement).await.expect("the superuser may do it");
     }
-}
-
-fn url_of(server: &Postgres) -> String {
-    format!("{}?sslmode=disable", server.url())
 }
 
 async fn superuser(url: &str) -> Client {

@@ -155,7 +155,7 @@ async fn a_thousand_presentations_by_three_processes_on_one_sqlite_file_have_one
 #[tokio::test]
 async fn a_thousand_presentations_by_three_processes_on_one_postgresql_server_have_one_successor() {
     let Some(server) = Postgres::shared() else { return };
-    have_one_successor(&format!("{}?sslmode=disable", server.url())).await;
+    have_one_successor(&server.url()).await;
 }
 
 #[tokio::test]

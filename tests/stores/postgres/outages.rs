@@ -10,7 +10,7 @@ use session_runtime::{
 use tests::servers::{Postgres, Proxy, Way};
 use tokio::time::timeout;
 
-use super::{Place, login, present, superuser, url_of};
+use super::{Place, login, present, superuser};
 
 /// How soon a store works again when its server does.
 const SOON: Duration = Duration::from_secs(10);
@@ -27,7 +27,7 @@ fn ended(batch: &Batch) -> Vec<SessionHandle> {
 async fn a_server_that_crashes_loses_nothing_that_was_answered() {
     let Some(mut server) = Postgres::start() else { return };
     let open = || async {
-        PostgresStore::builder(url_of(&server)).timeout(Duration::from_secs(5)).open().await.unwrap()
+        PostgresStore::builder(server.url()).timeout(Duration::from_secs(5)).open().await.unwrap()
     };
     let (store, other) = (open().await, open().await);
     let (row, gone) = (login(&store, 1).await, login(&store, 2).await);
@@ -60,13 +60,13 @@ async fn a_server_that_crashes_loses_nothing_that_was_answered() {
 async fn a_server_that_hangs_is_given_up_in_time() {
     const PATIENCE: Duration = Duration::from_millis(300);
     let Some(server) = Postgres::start() else { return };
-    let store = PostgresStore::builder(url_of(&server)).timeout(Duration::from_secs(5)).open().await.unwrap();
+    let store = PostgresStore::builder(server.url()).timeout(Duration::from_secs(5)).open().await.unwrap();
     let row = login(&store, 1).await;
     let impatient =
-        PostgresStore::builder(url_of(&server)).timeout(PATIENCE).max_connections(2).open().await.unwrap();
+        PostgresStore::builder(server.url()).timeout(PATIENCE).max_connections(2).open().await.unwrap();
     impatient.read(row.handle).await.unwrap();
 
-    let sql = superuser(&url_of(&server)).await;
+    let sql = superuser(&server.url()).await;
     sql.batch_execute("BEGIN; LOCK TABLE session_sessions").await.unwrap();
     let asked = Instant::now();
     for _ in 0..4 {
@@ -86,7 +86,7 @@ async fn a_server_that_hangs_is_not_left_with_connections_that_were_given_up() {
     let Some(place) = Place::new() else { return };
     place.clone().open().await;
     let proxy = Proxy::before(place.server.server().port());
-    let url = format!("{}?sslmode=disable", place.server.url_at(proxy.port()));
+    let url = place.server.url_at(proxy.port());
     let impatient = PostgresStore::builder(url).schema(&place.schema).timeout(PATIENCE).poll();
     let impatient = impatient.max_connections(CONNECTIONS).open().await.unwrap();
     let handle = SessionHandle::from_bytes([1; 16]);
@@ -115,7 +115,7 @@ async fn a_server_that_takes_longer_for_a_connection_than_anybody_waits_is_used(
     let Some(place) = Place::new() else { return };
     place.clone().open().await;
     let proxy = Proxy::before(place.server.server().port());
-    let url = format!("{}?sslmode=disable", place.server.url_at(proxy.port()));
+    let url = place.server.url_at(proxy.port());
     let store = PostgresStore::builder(url).schema(&place.schema).timeout(PATIENCE).poll();
     let store = store.prepared_statements(false).open().await.unwrap();
 

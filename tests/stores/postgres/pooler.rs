@@ -17,7 +17,7 @@ fn pooled() -> Option<(Arc<PgBouncer>, Arc<Postgres>)> {
 }
 
 async fn open(place: Place, pooler: Arc<PgBouncer>) -> PostgresStore {
-    let builder = PostgresStore::builder(format!("{}?sslmode=disable", pooler.url())).schema(&place.schema);
+    let builder = PostgresStore::builder(pooler.url()).schema(&place.schema);
     let builder = builder.prepared_statements(false).poll().max_connections(12);
     builder.timeout(Duration::from_secs(60)).open().await.expect("the pooler is there")
 }

@@ -13,7 +13,7 @@ use tests::{
 };
 use tokio_postgres::NoTls;
 
-use super::{Place, login, present, superuser};
+use super::{Place, login, present};
 
 const PASSWORD: &str = "p4ssword-of-nobody";
 
@@ -199,7 +199,7 @@ async fn a_server_is_trusted_by_its_certificate_and_name() {
     ]);
     run(openssl.arg("-keyout").arg(&key).arg("-out").arg(&certificate));
     let Some(server) = Postgres::start_with_certificate(&key, &certificate) else { return };
-    let url = format!("{}?sslmode=require", server.url());
+    let url = server.url().replace("sslmode=disable", "sslmode=require");
     let unknown = refusal(&url).await;
     assert!(unknown.contains("UnknownIssuer") || unknown.contains("certificate"), "{unknown}");
 
@@ -207,12 +207,11 @@ async fn a_server_is_trusted_by_its_certificate_and_name() {
     let open = |url: &str| PostgresStore::builder(url).root_certificates(pem.clone()).open();
     let store = open(&url).await.expect("the certificate is trusted");
     login(&store, 1).await;
-    let client = superuser(&format!("{}?sslmode=disable", server.url())).await;
-    let encrypted = client
-        .query_one("SELECT count(*) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) WHERE ssl AND application_name = 'session-runtime'", &[])
-        .await
-        .unwrap();
-    assert!(encrypted.get::<_, i64>(0) > 0);
+    let unasked = open(&server.url().replace("?sslmode=disable", "")).await;
+    login(&unasked.expect("the certificate is trusted"), 2).await;
+    let all_encrypted = "SELECT bool_and(ssl) FROM pg_stat_ssl JOIN pg_stat_activity USING (pid) \
+                         WHERE application_name = 'session-runtime'";
+    assert_eq!(server.ask(all_encrypted), "t");
     let other_name = open(&url.replace("127.0.0.1", "localhost")).await.unwrap_err().to_string();
     assert!(other_name.contains("NotValidForName") || other_name.contains("certificate"), "{other_name}");
 
