@@ -31,6 +31,12 @@ const FOREIGN_TABLES: [(&str, &str); 2] = [
     ("CREATE TABLE session_schema (name text)", "version"),
 ];
 
+/// In one line, whatever the statement was.
+#[track_caller]
+fn assert_remedy(refusal: &str) {
+    assert!(refusal.contains("choose another `table_prefix`") && !refusal.contains('\n'), "{refusal}");
+}
+
 #[tokio::test]
 async fn tables_of_another_application_in_a_file_are_refused_and_left_alone() {
     for (theirs, named) in FOREIGN_TABLES {
@@ -46,6 +52,7 @@ async fn tables_of_another_application_in_a_file_are_refused_and_left_alone() {
         let before = shape();
         let refusal = SqliteStore::open(&path).await.expect_err("these are not ours").to_string();
         assert!(refusal.contains(named) && refusal.contains("app.db"), "{refusal}");
+        assert_remedy(&refusal);
         assert_eq!(shape(), before);
         SqliteStore::builder(&path).table_prefix("auth_").open().await.expect("other names are free");
     }
@@ -65,6 +72,7 @@ async fn tables_of_another_application_in_a_database_are_refused_and_left_alone(
         let builder = PostgresStore::builder(&url).schema(&schema);
         let refusal = builder.clone().open().await.expect_err("these are not ours").to_string();
         assert!(refusal.contains(named), "{refusal}");
+        assert_remedy(&refusal);
         let count = "SELECT count(*) FROM pg_tables WHERE schemaname = current_schema()";
         let tables: i64 = client.query_one(count, &[]).await.expect("a query").get(0);
         assert_eq!(tables, 1, "nothing is left of the attempt");

@@ -356,6 +356,14 @@ pub(crate) trait Record {
 
 pub(crate) type BoxError = Box<dyn StdError + Send + Sync>;
 
+/// What is refused where something else has a table by a name that one of these would have.
+pub(crate) fn names_are_taken(said: &str, prefix: &str) -> BoxError {
+    format!(
+        "{said}: tables of something else have names that begin with `{prefix}`; choose another `table_prefix`"
+    )
+    .into()
+}
+
 /// What is kept is not what this library writes.
 #[derive(Debug, thiserror::Error)]
 #[error("column `{column}`{} holds what no session has", session.map(|it| format!(" of session {it}")).unwrap_or_default())]

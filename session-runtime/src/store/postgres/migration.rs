@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use deadpool_postgres::{Object, Pool};
 use tokio::time::timeout;
+use tokio_postgres::error::SqlState;
 
 use super::{
     Failure,
     schema::{Names, VERSION},
 };
-use crate::store::columns::BoxError;
+use crate::store::columns::{BoxError, names_are_taken};
 
 /// The first version that can do what the statements ask for.
 const OLDEST_SERVER: i32 = 12;
@@ -73,7 +74,7 @@ async fn bring_up_to_date(connection: &Object, names: &Names) -> Result<(), BoxE
         connection.batch_execute(lock).await.map_err(Failure::from)?;
         let version = version(connection, names).await?;
         for migration in names.migrations().skip(version) {
-            connection.batch_execute(&migration).await.map_err(Failure::from)?;
+            connection.batch_execute(&migration).await.map_err(|error| refused(error, names))?;
         }
         Ok(connection.batch_execute("COMMIT").await.map_err(Failure::from)?)
     };
@@ -96,8 +97,16 @@ async fn version(connection: &Object, names: &Names) -> Result<usize, BoxError> 
         return Ok(0);
     }
     let ask = format!("SELECT max(version) FROM {table}");
-    let answer = connection.query_typed_one(&ask, &[]).await.map_err(Failure::from)?;
+    let answer = connection.query_typed_one(&ask, &[]).await.map_err(|error| refused(error, names))?;
     Ok(usize::try_from(answer.try_get::<_, Option<i32>>(0)?.unwrap_or_default())?)
+}
+
+/// A statement that is right where the tables are ours.
+fn refused(error: tokio_postgres::Error, names: &Names) -> BoxError {
+    let is_taken = [SqlState::DUPLICATE_TABLE, SqlState::UNDEFINED_COLUMN];
+    let is_taken = error.code().is_some_and(|code| is_taken.contains(code));
+    let failure = Failure::from(error);
+    if is_taken { names_are_taken(&failure.to_string(), &names.prefix()) } else { failure.into() }
 }
 
 /// One for each set of tables in the database.

@@ -4,7 +4,7 @@ use rusqlite::{Connection, MAIN_DB, OptionalExtension, TransactionBehavior};
 
 use crate::{
     error::StoreError,
-    store::columns::{BoxError, Column, REVOCATION},
+    store::columns::{BoxError, Column, REVOCATION, names_are_taken},
 };
 
 /// What makes each version of the schema of the one before.
@@ -157,20 +157,29 @@ impl Sql {
             .into());
         }
         for migration in migrations(&self.prefix).skip(version) {
-            transaction.execute_batch(&migration)?;
+            transaction.execute_batch(&migration).map_err(|error| self.refused(error))?;
         }
         Ok(transaction.commit()?)
     }
 
     /// The version of the tables; 0 if there are none.
-    fn version(&self, connection: &Connection) -> rusqlite::Result<usize> {
+    fn version(&self, connection: &Connection) -> Result<usize, BoxError> {
         let schema = format!("{}schema", self.prefix);
         let find = "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?";
         if connection.query_row(find, [&schema], |_| Ok(())).optional()?.is_none() {
             return Ok(0);
         }
         let version = format!("SELECT max(version) FROM {schema}");
-        connection.query_row(&version, [], |row| Ok(usize::from(row.get::<_, u16>(0)?)))
+        let version = connection.query_row(&version, [], |row| row.get::<_, u16>(0));
+        version.map(usize::from).map_err(|error| self.refused(error))
+    }
+
+    /// A statement that is right where the tables are ours. SQLite's error would repeat the whole of it.
+    fn refused(&self, error: rusqlite::Error) -> BoxError {
+        match error {
+            rusqlite::Error::SqlInputError { msg, .. } => names_are_taken(&msg, &self.prefix),
+            other => other.into(),
+        }
     }
 }
 
