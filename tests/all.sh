@@ -36,7 +36,8 @@ step "every test of the workspace, with a reduced model of the rotation and the 
 cargo test --workspace --all-features
 
 step "the model of the rotation, explored to exhaustion"
-cargo test --release -p tests --test rotation_model -- --nocapture
+# By its features the workspace is one, so that nothing but the model is built anew.
+EXHAUSTIVE=1 cargo test --workspace --all-features --test rotation_model -- --nocapture
 
 step "the official browser SDK, bound clients and the pages of the examples, in Chromium"
 tests/browser/run.sh

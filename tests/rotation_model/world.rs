@@ -14,8 +14,10 @@ use session_runtime::{
     rotation::{Binding, Chain, Link, NonceHash, Presented, Standing},
 };
 
+use crate::FULL;
+
 /// G, in ticks.
-pub(crate) const GRACE: u8 = if cfg!(debug_assertions) { 1 } else { 3 };
+pub(crate) const GRACE: u8 = if FULL { 3 } else { 1 };
 /// 3G, in ticks.
 pub(crate) const FLOOR: u8 = 3 * GRACE;
 /// The present moment; a tick is a millisecond, and the past is what ages.
