@@ -3,7 +3,7 @@
 //! Each task holds the system weakly and ends soon after the last [`Sessions`](crate::Sessions) is gone.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeSet, VecDeque},
     future::Future,
     panic::AssertUnwindSafe,
     sync::{Arc, Weak},
@@ -39,7 +39,8 @@ pub(crate) async fn start(
     used: mpsc::Receiver<(SessionHandle, u32)>,
 ) -> Result<(), StoreError> {
     let mut cursor = Cursor::default();
-    loop {
+    let asked = loop {
+        let asked = engine.revoked.asking();
         let batch = engine.unattended(engine.store.revocations(cursor, Duration::ZERO)).await?;
         engine.clock.adjust(batch.now);
         for revocation in &batch.revocations {
@@ -47,10 +48,10 @@ pub(crate) async fn start(
         }
         cursor = batch.next;
         if !batch.more {
-            break;
+            break asked;
         }
-    }
-    engine.revoked.heard();
+    };
+    engine.revoked.heard(asked);
     tokio::spawn(follow_feed(Arc::downgrade(engine), cursor));
     tokio::spawn(tell_uses(Arc::downgrade(engine), used));
     tokio::spawn(purge(Arc::downgrade(engine)));
@@ -62,6 +63,7 @@ async fn follow_feed(engine: Weak<Engine>, mut cursor: Cursor) {
         // So often that a feed without news is not taken for one that is behind.
         let wait = FEED_WAIT.min(alive.config.feed_bound / 3);
         let (store, patience) = (Arc::clone(&alive.store), wait.saturating_add(alive.config.store_timeout));
+        let asked = alive.revoked.asking();
         drop(alive);
         let batch = unattended(store.revocations(cursor, wait), patience).await;
         let Some(engine) = engine.upgrade() else { return };
@@ -74,7 +76,7 @@ async fn follow_feed(engine: Weak<Engine>, mut cursor: Cursor) {
                 if restarted {
                     tracing::warn!("the feed of revocations counts from the beginning; reading all of it");
                 } else if !batch.more {
-                    engine.revoked.heard();
+                    engine.revoked.heard(asked);
                 }
             }
             Err(error) => {
@@ -94,16 +96,22 @@ async fn tell_uses(engine: Weak<Engine>, mut used: mpsc::Receiver<(SessionHandle
     while used.recv_many(&mut batch, CONFIRM_BATCH).await > 0 {
         // Of several generations of a session each may matter, the same one twice never does.
         let distinct: BTreeSet<_> = batch.drain(..).collect();
-        let distinct: Vec<_> = distinct.into_iter().collect();
+        let mut untold = VecDeque::from([distinct.into_iter().collect::<Vec<_>>()]);
+        let mut failures = 0;
         // A login's first use should be told, or the session that it replaces lives on until the next refresh.
-        for _ in 0..CONFIRM_ATTEMPTS {
+        while let Some(mut uses) = untold.pop_front()
+            && failures < CONFIRM_ATTEMPTS
+        {
             let Some(engine) = engine.upgrade() else { return };
-            match engine.unattended(engine.store.confirm(distinct.clone())).await {
-                Ok(()) => break,
-                Err(error) => tracing::warn!(%error, "the store could not be told which tokens are in use"),
+            if let Err(error) = engine.unattended(engine.store.confirm(uses.clone())).await {
+                tracing::warn!(%error, "the store could not be told which tokens are in use");
+                failures += 1;
+                // A row that can't be read keeps those beside it from being told: so they part.
+                let others = uses.split_off(uses.len() / 2);
+                untold.extend([uses, others].into_iter().filter(|uses| !uses.is_empty()));
+                drop(engine);
+                sleep(PAUSE_AFTER_FAILURE).await;
             }
-            drop(engine);
-            sleep(PAUSE_AFTER_FAILURE).await;
         }
     }
 }

@@ -45,6 +45,10 @@ pub(crate) struct RevocationSet {
     started: Instant,
 }
 
+/// When the feed was asked for, in the same way.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asked(u64);
+
 #[derive(Clone, Copy, Debug)]
 struct Entry {
     replaced: bool,
@@ -156,9 +160,14 @@ impl RevocationSet {
         self.waiting().retain(|_, waiting| waiting.strong_count() > 0);
     }
 
-    /// Notes that the feed is complete.
-    pub(crate) fn heard(&self) {
-        self.heard_at.fetch_max(self.running_ms(), Ordering::Relaxed);
+    /// This moment, at which the feed is asked for: what is answered then is no younger, however late it comes.
+    pub(crate) fn asking(&self) -> Asked {
+        Asked(self.running_ms())
+    }
+
+    /// Notes that the feed was complete.
+    pub(crate) fn heard(&self, at: Asked) {
+        self.heard_at.fetch_max(at.0, Ordering::Relaxed);
     }
 
     /// How long ago the feed was last known to be complete.
@@ -203,6 +212,15 @@ mod tests {
         assert_eq!(set.standing(handle(1), "alice", NOW), Standing::Ended);
         set.forget(NOW.after(HOUR));
         assert_eq!(set.standing(handle(1), "alice", NOW), Standing::Live);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_answer_that_comes_late_is_as_old_as_the_question() {
+        let set = RevocationSet::new(HOUR, Timestamp::default());
+        let asked = set.asking();
+        tokio::time::advance(Duration::from_secs(3)).await;
+        set.heard(asked);
+        assert_eq!(set.behind(), Duration::from_secs(3));
     }
 
     #[test]

@@ -230,7 +230,7 @@ impl Sessions {
 
     /// How long ago this node last knew of every revocation: a gauge, for a health check.
     ///
-    /// While all is well it is about a second at most. Beyond the bound of
+    /// While all is well it is two seconds at most. Beyond the bound of
     /// [`when_feed_is_behind`](SessionsBuilder::when_feed_is_behind) protected routes do as the policy there says. It is told by
     /// a clock that nobody sets, and the store is not asked.
     pub fn feed_age(&self) -> Duration {

@@ -112,6 +112,25 @@ async fn a_lost_note_of_use_costs_nobody_the_session() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_note_of_use_that_fails_keeps_no_other_from_being_told() {
+    let world = World::new().await;
+    let mut clients = Vec::new();
+    for user in ["alice", "bob", "carol"] {
+        clients.push(world.login(user).await);
+    }
+    world.advance(ACCESS);
+    for client in &mut clients {
+        client.refresh().await.assert_ok();
+    }
+    world.store.fail_to_confirm(clients[1].handle());
+    for client in &mut clients {
+        client.get("/me").await.assert_ok();
+    }
+    world.until_used(clients[0].handle()).await;
+    world.until_used(clients[2].handle()).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_login_handler_that_fails_leaves_no_session() {
     let world = World::new().await;
     let mut client = world.browser();

@@ -71,6 +71,8 @@ struct State {
     /// By how much the feed counts less than it did.
     forgotten: u64,
     faults: HashMap<Operation, Fault>,
+    /// A session that can't be confirmed, nor anything together with it.
+    unconfirmable: Option<SessionHandle>,
 }
 
 impl ObservedStore {
@@ -100,6 +102,11 @@ impl ObservedStore {
     /// Forgets that the feed ever had its first `entries`: from now on the later ones have their numbers.
     pub(crate) fn forget_entries(&self, entries: u64) {
         self.state().forgotten = entries;
+    }
+
+    /// Fails each confirmation in which there is this session, as a store may whose row can't be read.
+    pub(crate) fn fail_to_confirm(&self, handle: SessionHandle) {
+        self.state().unconfirmable = Some(handle);
     }
 
     pub(crate) fn mend(&self) {
@@ -187,6 +194,10 @@ impl SessionStore for ObservedStore {
     }
 
     async fn confirm(&self, used: Vec<(SessionHandle, u32)>) -> Result<(), StoreError> {
+        let unconfirmable = self.state().unconfirmable;
+        if used.iter().any(|(handle, _)| Some(*handle) == unconfirmable) {
+            return Err(StoreError::new("a row can't be read"));
+        }
         self.pass(Operation::Confirm, self.inner.confirm(used)).await
     }
 
