@@ -132,7 +132,9 @@ impl SessionStore for PlainStore {
         live.iter().for_each(|handle| kept.end(*handle, reason, now));
         if except.is_none() {
             let made_by = kept.of(&user).map(|row| row.created_at).fold(now, Timestamp::max);
-            kept.marks.insert(Arc::clone(&user), made_by);
+            let mark = kept.marks.entry(Arc::clone(&user)).or_default();
+            // The clock may have been set back since an earlier one.
+            *mark = made_by.max(*mark);
             kept.feed.push((now, Revocation::User { user, made_by }));
         }
         Ok(live)
@@ -184,14 +186,18 @@ impl Kept {
 
     /// Ends a session, and the one that it replaces if the end shows that it was in use.
     fn end(&mut self, handle: SessionHandle, reason: EndReason, now: Timestamp) {
-        let Some(row) = self.rows.get_mut(&handle) else { return };
-        let is_new = row.end(reason, now);
-        let row = row.clone();
-        if is_new {
-            self.publish(&row);
-        }
-        if reason.shows_use() {
-            self.end_replaced(&row, now);
+        let mut ending = Some((handle, reason));
+        // A chain of them may be long, too long for a function that calls itself.
+        while let Some((handle, reason)) = ending.take() {
+            let Some(row) = self.rows.get_mut(&handle) else { return };
+            let is_new = row.end(reason, now);
+            let row = row.clone();
+            if is_new {
+                self.publish(&row);
+            }
+            if reason.shows_use() {
+                ending = row.replaces.map(|replaced| (*replaced, EndReason::Replaced));
+            }
         }
     }
 

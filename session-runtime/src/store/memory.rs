@@ -290,7 +290,9 @@ impl Inner {
             }
         }
         if except.is_none() {
-            self.marks.insert(Arc::clone(&user), made_by);
+            let mut mark = self.marks.entry(Arc::clone(&user)).or_default();
+            // The clock may have been set back since an earlier one.
+            *mark = made_by.max(*mark);
             self.feed.publish(self.clock.now(), Revocation::User { user: Arc::clone(&user), made_by });
         }
         drop(handles);

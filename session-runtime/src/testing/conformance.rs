@@ -280,6 +280,7 @@ const PROMISES: &[Promise] = promises![
     "`list` tells the user's live sessions, the oldest first" => operations::list_tells_the_live,
     "a confirmation counts a token as used once, and passes over what it doesn't know" => operations::a_confirmation_counts_once,
     "a session ends when the one that replaces it is first used, and not before" => operations::the_replaced_ends_at_first_use,
+    "sessions that replace each other end together, however many they are" => operations::a_chain_ends_as_a_whole,
     "a token with a wrong proof, or of no session, changes nothing" => theft::a_wrong_proof_changes_nothing,
     "a twin at the same generation is theft" => theft::a_twin_is_theft,
     "a token that was superseded is theft" => theft::a_superseded_token_is_theft,

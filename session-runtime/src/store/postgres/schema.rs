@@ -19,6 +19,9 @@ const LONGEST_NAME: usize = 32;
 /// The time, read when the row before it was locked.
 const NOW: &str = "floor(extract(epoch FROM clock_timestamp()) * 1000)::bigint";
 
+/// How many numbers the feed passes over at most with each publication.
+const GAP: u32 = 1 << 20;
+
 /// "Never".
 const NEVER: i64 = i64::MAX;
 
@@ -169,14 +172,7 @@ impl Sql {
             ),
             publish: publish(&revocations, &feed),
             notify: Query::new("SELECT pg_notify($1, '')", [Type::TEXT]),
-            revocations: Query::new(
-                format!(
-                    "SELECT feed.last, {NOW}, r.seq, {} FROM {feed} AS feed \
-                     LEFT JOIN {revocations} AS r ON r.seq > $1 AND r.seq <= feed.last ORDER BY r.seq LIMIT $2",
-                    REVOCATION.map(|column| format!("r.{column}")).join(", ")
-                ),
-                [Type::INT8, Type::INT8],
-            ),
+            revocations: self::revocations(&revocations, &feed),
             purge: Query::new(purge(&sessions), [Type::INT8, Type::INT8]),
             forget_marks: Query::new(
                 format!(
@@ -296,32 +292,58 @@ fn rotate(sessions: &str) -> String {
     )
 }
 
+/// What [`Sql::keep`] takes a list of each of: the columns that a step changes, and the handles of the rows.
+pub(super) const KEPT: [Column; Column::CHANGING.len() + 1] = {
+    let mut kept = [Column::Handle; Column::CHANGING.len() + 1];
+    let (changing, _) = kept.split_at_mut(Column::CHANGING.len());
+    changing.copy_from_slice(Column::CHANGING);
+    kept
+};
+
 /// Writes what a step has changed. An end has the purge look at the row anew.
 fn keep(sessions: &str) -> Query {
-    let ended_at = 1 + Column::CHANGING.iter().take_while(|column| **column != Column::EndedAt).count();
-    let sets: Vec<_> = Column::CHANGING
-        .iter()
-        .enumerate()
-        .map(|(at, column)| format!("{} = ${}", column.name(), at + 1))
-        .collect();
-    let handle = Column::CHANGING.len() + 1;
+    let sets = Column::CHANGING.iter().map(|column| format!("{name} = kept.{name}", name = column.name()));
     let text = format!(
-        "UPDATE {sessions} SET {}, purge_at = CASE WHEN ended_at IS NULL THEN coalesce(${ended_at}, purge_at) ELSE purge_at END \
-         WHERE handle = ${handle}",
-        sets.join(", ")
+        "UPDATE {sessions} AS s SET {}, \
+           purge_at = CASE WHEN s.ended_at IS NULL THEN coalesce(kept.ended_at, s.purge_at) ELSE s.purge_at END \
+         FROM unnest({}) AS kept ({}) WHERE s.handle = kept.handle",
+        sets.collect::<Vec<_>>().join(", "),
+        numbered(KEPT.len()),
+        listed(&KEPT),
     );
-    let types = Column::CHANGING.iter().chain([&Column::Handle]).map(|column| type_of(*column));
-    Query::new(text, types.collect::<Vec<_>>())
+    Query::new(text, KEPT.map(|column| list_of(type_of(column))))
 }
 
+/// Tells the feed of ends, by one write of its count however many they are.
+///
+/// The numbers leave gaps at random. Where a server that lacks the last entries has taken over and counted on, no entry of it is
+/// likely to have the number at which a reader stands: [`Sql::revocations`] finds that out.
 fn publish(revocations: &str, feed: &str) -> Query {
+    let columns = REVOCATION.join(", ");
     let text = format!(
-        "WITH place AS (UPDATE {feed} SET last = last + 1 RETURNING last) \
-         INSERT INTO {revocations} (seq, {}) SELECT last, {} FROM place",
-        REVOCATION.join(", "),
+        "WITH place AS (UPDATE {feed} SET last = last + 1 + floor(random() * {GAP})::bigint + cardinality($2) \
+                        RETURNING last - cardinality($2) AS before) \
+         INSERT INTO {revocations} (seq, {columns}) SELECT place.before + told.at, {} \
+         FROM place, unnest({}) WITH ORDINALITY AS told ({columns}, at)",
+        REVOCATION.map(|column| format!("told.{column}")).join(", "),
         numbered(REVOCATION.len())
     );
-    Query::new(text, [Type::BYTEA, Type::TEXT, Type::INT8, Type::TEXT, Type::BYTEA, Type::BYTEA])
+    let types = [Type::BYTEA, Type::TEXT, Type::INT8, Type::TEXT, Type::BYTEA, Type::BYTEA];
+    Query::new(text, types.map(list_of))
+}
+
+/// Reads entries after a number, at most `$2`. Answers 0 as the last one where the number is of another feed than this: there is no
+/// entry of it, although there are earlier ones.
+fn revocations(revocations: &str, feed: &str) -> Query {
+    let text = format!(
+        "WITH feed AS (SELECT CASE WHEN $1 = last OR $1 < first OR EXISTS (SELECT FROM {revocations} WHERE seq = $1) \
+                              THEN last ELSE 0 END AS last \
+                       FROM {feed}, (SELECT coalesce(min(seq), $1 + 1) AS first FROM {revocations}) AS oldest) \
+         SELECT feed.last, {NOW}, r.seq, {} FROM feed \
+         LEFT JOIN {revocations} AS r ON r.seq > $1 AND r.seq <= feed.last ORDER BY r.seq LIMIT $2",
+        REVOCATION.map(|column| format!("r.{column}")).join(", ")
+    );
+    Query::new(text, [Type::INT8, Type::INT8])
 }
 
 /// Takes up to `$2` rows that are to be looked at, and deletes the dead ones among them: those that expired, or ended longer ago
@@ -359,6 +381,14 @@ fn prefixed(table: &str, columns: &[Column]) -> String {
 
 fn numbered(count: usize) -> String {
     (1..=count).map(|number| format!("${number}")).collect::<Vec<_>>().join(", ")
+}
+
+fn list_of(member: Type) -> Type {
+    match member {
+        Type::BYTEA => Type::BYTEA_ARRAY,
+        Type::TEXT => Type::TEXT_ARRAY,
+        _ => Type::INT8_ARRAY,
+    }
 }
 
 pub(super) fn type_of(column: Column) -> Type {

@@ -7,7 +7,9 @@ use tokio::time::Instant;
 use super::{
     Failure, Inner,
     connection::{Loan, Parameter, Ready},
-    parameters, time_of,
+    parameters,
+    schema::KEPT,
+    time_of,
 };
 use crate::{
     clock::Timestamp,
@@ -16,7 +18,7 @@ use crate::{
     store::{
         BeyondLimit, Change, Changed, Creation, EndReason, Exchange, NewRow, Revocation, Rotation, Row,
         SessionLimit,
-        columns::{Column, Value, decode_row, encode_revocation},
+        columns::{Column, REVOCATION, Value, decode_row, encode_revocation},
     },
 };
 
@@ -244,15 +246,24 @@ impl Step<'_> {
 
     /// Ends a session, and those that it replaces if the end shows that it was in use. Returns whether it was live.
     fn end(&mut self, handle: SessionHandle, reason: EndReason) -> bool {
-        let Some(held) = self.rows.get_mut(&handle) else { return false };
+        let (ended, mut replaced) = self.end_one(handle, reason);
+        // Whoever logs in again and again without using what they get makes a long chain of them.
+        while let Some(handle) = replaced {
+            (_, replaced) = self.end_one(*handle, EndReason::Replaced);
+        }
+        ended
+    }
+
+    /// Ends a session. Returns whether it was live, and which one ends with it.
+    fn end_one(&mut self, handle: SessionHandle, reason: EndReason) -> (bool, Option<Box<SessionHandle>>) {
+        let Some(held) = self.rows.get_mut(&handle) else { return (false, None) };
         let ended = held.row.end(reason, self.now);
         let replaced = if reason.shows_use() { held.row.replaces.take() } else { None };
         if ended {
             let row = held.row.clone();
             self.publish_end(&row);
         }
-        self.end_replaced(replaced);
-        ended
+        (ended, replaced)
     }
 
     fn end_replaced(&mut self, replaced: Option<Box<SessionHandle>>) {
@@ -288,8 +299,14 @@ impl Step<'_> {
         if let Some((user, made_by)) = self.marked.clone() {
             self.ended.push(Revocation::User { user, made_by });
         }
-        let kept: Vec<_> = changed.iter().map(|held| values_kept(&held.row)).collect();
-        let ended: Vec<_> = self.ended.iter().map(encode_revocation).collect();
+        let kept = KEPT.map(|column| changed.iter().map(|held| column.of(&held.row)).collect::<Vec<_>>());
+        let mut ended: [Vec<Value<'_>>; REVOCATION.len()] = Default::default();
+        for revocation in &self.ended {
+            encode_revocation(revocation)
+                .into_iter()
+                .zip(&mut ended)
+                .for_each(|(value, list)| list.push(value));
+        }
         let mark = self.marked.as_ref().map(|(user, made_by)| [Value::from(&**user), (*made_by).into()]);
         let channel = Value::from(&*self.inner.channel);
 
@@ -297,22 +314,24 @@ impl Step<'_> {
         let (publish, notify) = (self.loan.ready(&sql.publish).await?, self.loan.ready(&sql.notify).await?);
         let commit = self.loan.ready(&sql.commit).await?;
         let mut queries: Vec<(&Ready<'_>, Vec<Parameter<'_>>)> = Vec::new();
-        queries.extend(kept.iter().map(|values| (&keep, parameters(values))));
+        if !changed.is_empty() {
+            queries.push((&keep, lists(&kept)));
+        }
         queries.extend(mark.iter().map(|values| (&set_mark, parameters(values))));
-        queries.extend(ended.iter().map(|values| (&publish, parameters(values))));
-        if !ended.is_empty() {
-            queries.push((&notify, vec![&channel]));
+        if !self.ended.is_empty() {
+            queries.extend([(&publish, lists(&ended)), (&notify, vec![&channel])]);
         }
         queries.push((&commit, vec![]));
         self.loan.run_all(&queries).await?;
         self.loan.end();
-        if !ended.is_empty() {
+        if !self.ended.is_empty() {
             self.inner.news.wake();
         }
         Ok(())
     }
 }
 
-fn values_kept(row: &Row) -> Vec<Value<'_>> {
-    Column::CHANGING.iter().chain([&Column::Handle]).map(|column| column.of(row)).collect()
+/// One list for each column, of all rows that a statement is about.
+fn lists<'a>(columns: &'a [Vec<Value<'_>>]) -> Vec<Parameter<'a>> {
+    columns.iter().map(|values| values as Parameter<'a>).collect()
 }

@@ -126,7 +126,21 @@ impl<'a> Step<'a> {
 
     /// Ends a session, and those that it replaces if the end shows that it was in use. Returns whether it was live.
     pub(super) fn end(&self, handle: SessionHandle, reason: EndReason) -> Result<bool, Failure> {
-        let Some(before) = self.row(handle)? else { return Ok(false) };
+        let (ended, mut replaced) = self.end_one(handle, reason)?;
+        // Whoever logs in again and again without using what they get makes a long chain of them.
+        while let Some(handle) = replaced {
+            (_, replaced) = self.end_one(*handle, EndReason::Replaced)?;
+        }
+        Ok(ended)
+    }
+
+    /// Ends a session. Returns whether it was live, and which one ends with it.
+    fn end_one(
+        &self,
+        handle: SessionHandle,
+        reason: EndReason,
+    ) -> Result<(bool, Option<Box<SessionHandle>>), Failure> {
+        let Some(before) = self.row(handle)? else { return Ok((false, None)) };
         let mut row = before.clone();
         let ended = row.end(reason, self.now);
         let replaced = if reason.shows_use() { row.replaces.take() } else { None };
@@ -134,8 +148,7 @@ impl<'a> Step<'a> {
         if ended {
             self.publish_end(&row)?;
         }
-        self.end_replaced(replaced)?;
-        Ok(ended)
+        Ok((ended, replaced))
     }
 
     pub(super) fn end_all(

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use futures_util::future::try_join_all;
+
 use super::{
     Broken, Verdict,
     bench::{Bench, LONG, OWNER, PROMPT, created, ends, link, marks, present},
@@ -266,6 +268,21 @@ pub(super) async fn a_confirmation_counts_once(bench: &Bench) -> Verdict {
     );
     bench.confirm(Vec::new()).await?;
     Ok(())
+}
+
+/// Whoever logs in again and again with the session before, and uses none of them, makes them. A store that calls itself for each
+/// has its stack overflow.
+pub(super) async fn a_chain_ends_as_a_whole(bench: &Bench) -> Verdict {
+    const LENGTH: usize = 3_000;
+    let mut chain: Vec<NewRow> = Vec::with_capacity(LENGTH);
+    for _ in 0..LENGTH {
+        let replaces = chain.last().map(|older| older.handle);
+        chain.push(NewRow { replaces, ..bench.plain("alice") });
+    }
+    let youngest = bench.make(chain.pop().expect("a chain")).await?;
+    try_join_all(chain.into_iter().map(|new| bench.make(new))).await?;
+    bench.rotate(present(&youngest, link(1, 0), PROMPT, OWNER)).await?;
+    expect_live(bench, "alice", &[youngest]).await
 }
 
 pub(super) async fn the_replaced_ends_at_first_use(bench: &Bench) -> Verdict {
