@@ -18,7 +18,7 @@ use tokio_postgres::{
 };
 
 use self::{
-    connection::{Address, Loan, Parameter},
+    connection::{Address, Connections, Loan, Parameter},
     feed::News,
     schema::{Names, Sql},
     steps::Step,
@@ -93,8 +93,7 @@ pub struct PostgresStore(Arc<Inner>);
 
 struct Inner {
     place: String,
-    pool: Pool,
-    prepares: bool,
+    connections: Connections,
     patience: Duration,
     sql: Sql,
     channel: String,
@@ -293,15 +292,17 @@ impl PostgresStoreBuilder {
         let place = address.as_ref().map_or_else(|| "the given pool".to_owned(), Address::place);
         let channel = migration::prepare(&pool, &self.names, self.migrate, self.patience).await;
         let channel = channel.map_err(|cause| StoreError::new(Unopened { place: place.clone(), cause }))?;
+        let tls = address.as_ref().map(|address| address.tls.clone());
         let listen_at = match &self.listen {
             Listen::There => address,
             Listen::At(url) => Some(self.address(url).await?),
             Listen::Never => None,
         };
-        let news = News::listening(listen_at, &channel, self.patience);
-        let sql = Sql::new(&self.names);
         let (prepares, patience) = (self.prepares, self.patience);
-        Ok(PostgresStore(Arc::new(Inner { place, pool, prepares, patience, sql, channel, news })))
+        let connections = Connections { pool, prepares, tls };
+        let news = News::listening(listen_at, &channel, patience);
+        let sql = Sql::new(&self.names);
+        Ok(PostgresStore(Arc::new(Inner { place, connections, patience, sql, channel, news })))
     }
 
     async fn address(&self, url: &str) -> Result<Address, StoreError> {
@@ -423,7 +424,7 @@ impl Inner {
     }
 
     async fn lend(&self, deadline: Instant) -> Result<Loan, Failure> {
-        Loan::of(&self.pool, self.prepares, deadline).await
+        self.connections.lend(deadline).await
     }
 
     async fn step(&self, handles: &[SessionHandle], deadline: Instant) -> Result<Step<'_>, Failure> {

@@ -80,6 +80,26 @@ async fn a_server_that_hangs_is_given_up_in_time() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_statement_that_was_given_up_does_not_go_on_waiting_for_a_lock() {
+    let Some(server) = Postgres::start() else { return };
+    let impatient =
+        PostgresStore::builder(server.url()).timeout(Duration::from_millis(300)).max_connections(2);
+    let store = impatient.poll().open().await.unwrap();
+    let row = login(&store, 1).await;
+    let sql = superuser(&server.url()).await;
+    sql.batch_execute("BEGIN; LOCK TABLE session_sessions").await.unwrap();
+    for _ in 0..6 {
+        assert!(store.read(row.handle).await.is_err());
+    }
+    let waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'";
+    let given_up = Instant::now();
+    while server.ask(waiting) != "0" {
+        assert!(given_up.elapsed() < SOON, "somebody still waits for the lock");
+    }
+    sql.batch_execute("ROLLBACK").await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_hangs_is_not_left_with_connections_that_were_given_up() {
     const CONNECTIONS: usize = 8;
     const PATIENCE: Duration = Duration::from_millis(300);
@@ -124,6 +144,51 @@ async fn a_server_that_takes_longer_for_a_connection_than_anybody_waits_is_used(
     let handle = SessionHandle::from_bytes([1; 16]);
     let back = async { while store.read(handle).await.is_err() {} };
     timeout(SOON, back).await.expect("what was made for others is used");
+}
+
+/// A pooler may hide that another server answers now. What that lacks is taken away here; nothing else is known of it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_feed_that_lacks_what_was_read_of_it_is_read_anew() {
+    let Some(place) = Place::new() else { return };
+    let store = place.clone().open().await;
+    let end = async |number| {
+        let row = login(&store, number).await;
+        store.revoke(row.handle, EndReason::Revoked).await.unwrap();
+        row.handle
+    };
+    let kept = end(1).await;
+    let before = store.revocations(Cursor(0), Duration::ZERO).await.unwrap().next;
+    end(2).await;
+    let read = store.revocations(before, Duration::ZERO).await.unwrap().next;
+
+    place.tamper(&format!("DELETE FROM {{}}.session_revocations WHERE seq > {}", before.0)).await;
+    place.tamper(&format!("UPDATE {{}}.session_feed SET last = {}", before.0)).await;
+    let (mut since, mut number) = (vec![kept], 3);
+    while store.revocations(Cursor(0), Duration::ZERO).await.unwrap().next <= read {
+        since.push(end(number).await);
+        number += 1;
+    }
+    let next = store.revocations(read, Duration::ZERO).await.unwrap().next;
+    assert!(next < read, "{next:?} after {read:?}: it has to be read from the beginning");
+    assert_eq!(ended(&store.revocations(next, Duration::ZERO).await.unwrap()), since);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_user_with_very_many_sessions_can_log_out_everywhere() {
+    const SESSIONS: usize = 20_000;
+    let Some(place) = Place::new() else { return };
+    // It is done within the time that any operation has.
+    let store = PostgresStore::builder(place.url()).schema(&place.schema).open().await.unwrap();
+    let row = login(&store, 1).await;
+    let copies = format!(
+        "INSERT INTO {{}}.session_sessions OVERRIDING SYSTEM VALUE SELECT (jsonb_populate_record(one, jsonb_build_object(\
+           'id', one.id + number, 'handle', '\\x' || md5(number::text)))).* \
+         FROM {{}}.session_sessions AS one, generate_series(1, {}) AS number",
+        SESSIONS - 1
+    );
+    place.tamper(&copies).await;
+    let handles = store.revoke_all(row.user, None, EndReason::Revoked).await.unwrap();
+    assert_eq!(handles.len(), SESSIONS);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

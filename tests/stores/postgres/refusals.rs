@@ -13,7 +13,7 @@ use tests::{
 };
 use tokio_postgres::NoTls;
 
-use super::{Place, login, present};
+use super::{Place, login, present, superuser};
 
 const PASSWORD: &str = "p4ssword-of-nobody";
 
@@ -38,6 +38,7 @@ async fn what_is_no_url_is_not_repeated() {
     for url in [
         format!("postgres://app:{PASSWORD}@127.0.0.1:port/app"),
         format!("postgres://app:x@{PASSWORD}@127.0.0.1:{port}/app"),
+        format!("postgres://app:x@127.0.0.1:{port}/{PASSWORD}@db.internal/app"),
         format!("postgres://app:{PASSWORD}"),
         format!("host={PASSWORD} port={PASSWORD}"),
         format!("mysql://app:{PASSWORD}@127.0.0.1:{port}/app"),
@@ -149,6 +150,23 @@ async fn the_applications_own_pool_is_taken() {
     let count =
         pool.get().await.unwrap().query_one("SELECT count(*) FROM session_sessions", &[]).await.unwrap();
     assert_eq!(count.get::<_, i64>(0), 1);
+}
+
+#[tokio::test]
+async fn an_opening_that_is_given_up_leaves_the_applications_pool_as_it_was() {
+    let Some(place) = Place::new() else { return };
+    let sql = superuser(&place.url()).await;
+    let pool = Pool::builder(Manager::new(place.url().parse().unwrap(), NoTls)).max_size(1).build().unwrap();
+    let builder = PostgresStore::builder_from_pool(pool.clone()).schema(&place.schema);
+    // As another process does that brings the tables up to date.
+    sql.batch_execute("SELECT pg_advisory_lock(hashtext('session-runtime'))").await.unwrap();
+    builder.timeout(Duration::from_millis(300)).open().await.expect_err("it waits for the other");
+    sql.batch_execute("SELECT pg_advisory_unlock(hashtext('session-runtime'))").await.unwrap();
+    let theirs = format!("CREATE TABLE theirs_{} ()", place.schema);
+    pool.get().await.unwrap().batch_execute(&theirs).await.unwrap();
+    let is_there = format!("SELECT to_regclass('theirs_{}') IS NOT NULL", place.schema);
+    let is_there = sql.query_one(&is_there, &[]).await.unwrap();
+    assert!(is_there.get::<_, bool>(0), "what the application writes is there for all");
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ use rustls::{
     crypto::aws_lc_rs,
     pki_types::{CertificateDer, pem::PemObject as _},
 };
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_postgres::{
     Config, Row, Statement,
     config::{Host, SslMode, TargetSessionAttrs},
@@ -46,7 +46,8 @@ impl Address {
         }
         // What follows the first `@` of a password that was not encoded is no host, and is not to be shown as one.
         let is_cut = |host: &Host| matches!(host, Host::Tcp(host) if host.contains('@'));
-        if config.get_hosts().iter().any(is_cut) {
+        if config.get_hosts().iter().any(is_cut) || config.get_dbname().is_some_and(|name| name.contains('@'))
+        {
             return Err(unreadable());
         }
         // A session that was just ended must not be read from a replica that does not know of it.
@@ -133,6 +134,25 @@ fn not_pem() -> StoreError {
     StoreError::new("the root certificate is not in PEM form")
 }
 
+/// Where connections are had from.
+pub(super) struct Connections {
+    pub(super) pool: Pool,
+    pub(super) prepares: bool,
+    /// How the server is reached beside the pool; nothing if that is the application's.
+    pub(super) tls: Option<MakeRustlsConnect>,
+}
+
+impl Connections {
+    pub(super) async fn lend(&self, deadline: Instant) -> Result<Loan, Failure> {
+        let connection = timeout_at(deadline, self.pool.get()).await.map_err(|_| Failure::NoConnection)??;
+        let (prepares, tls) = (self.prepares, self.tls.clone());
+        Ok(Loan { connection: Some(connection), prepares, tls, deadline, is_in_transaction: false })
+    }
+}
+
+/// How long a server may take to be told that nobody waits for a statement any more.
+const CANCELLATION: Duration = Duration::from_secs(5);
+
 /// A connection on loan from the pool.
 ///
 /// The driver matches answers to requests by their order, also those of requests whose caller went away; so a connection can be
@@ -140,6 +160,7 @@ fn not_pem() -> StoreError {
 pub(super) struct Loan {
     connection: Option<Object>,
     prepares: bool,
+    tls: Option<MakeRustlsConnect>,
     deadline: Instant,
     is_in_transaction: bool,
 }
@@ -151,11 +172,6 @@ pub(super) enum Ready<'a> {
 }
 
 impl Loan {
-    pub(super) async fn of(pool: &Pool, prepares: bool, deadline: Instant) -> Result<Self, Failure> {
-        let connection = timeout_at(deadline, pool.get()).await.map_err(|_| Failure::NoConnection)??;
-        Ok(Self { connection: Some(connection), prepares, deadline, is_in_transaction: false })
-    }
-
     /// Runs one statement: one round trip, once it was prepared on this connection.
     pub(super) async fn run(
         &mut self,
@@ -220,9 +236,16 @@ impl Loan {
     }
 
     /// Closes a connection that does not answer, rather than lend it to the next one.
+    ///
+    /// A server that waits for a lock, or for a standby, does not notice that: it is told to stop, or the waiting ones would become
+    /// more until it takes no connections any more.
     fn give_up(&mut self) -> Failure {
         if let Some(connection) = self.connection.take() {
-            drop(Object::take(connection));
+            let connection = Object::take(connection);
+            if let Some(tls) = self.tls.take() {
+                let token = connection.cancel_token();
+                tokio::spawn(async move { timeout(CANCELLATION, token.cancel_query(tls)).await });
+            }
         }
         Failure::Late
     }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use deadpool_postgres::{Object, Pool};
+use deadpool_postgres::{ClientWrapper, Object, Pool};
 use tokio::time::timeout;
 use tokio_postgres::error::SqlState;
 
@@ -23,7 +23,8 @@ pub(super) async fn prepare(
     patience: Duration,
 ) -> Result<String, BoxError> {
     let preparation = async {
-        let connection = pool.get().await.map_err(Failure::from)?;
+        // Not given back: if nobody waits any more, it may be in the middle of a transaction, and the pool may be the application's.
+        let connection = Object::take(pool.get().await.map_err(Failure::from)?);
         check_server(&connection).await?;
         let version = version(&connection, names).await?;
         check_version(version, names, migrate)?;
@@ -35,7 +36,7 @@ pub(super) async fn prepare(
     timeout(patience, preparation).await.map_err(|_| Failure::Late)?
 }
 
-async fn check_server(connection: &Object) -> Result<(), BoxError> {
+async fn check_server(connection: &ClientWrapper) -> Result<(), BoxError> {
     let ask = "SELECT current_setting('server_version_num')::int / 10000, current_setting('transaction_read_only')::bool";
     let answer = connection.query_typed_one(ask, &[]).await.map_err(Failure::from)?;
     let (version, is_read_only) = (answer.try_get::<_, i32>(0)?, answer.try_get(1)?);
@@ -68,7 +69,7 @@ fn check_version(version: usize, names: &Names, migrate: bool) -> Result<(), Box
 }
 
 /// Several processes may do this at once; one does, and the others wait for it.
-async fn bring_up_to_date(connection: &Object, names: &Names) -> Result<(), BoxError> {
+async fn bring_up_to_date(connection: &ClientWrapper, names: &Names) -> Result<(), BoxError> {
     let result = async {
         let lock = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SELECT pg_advisory_xact_lock(hashtext('session-runtime'))";
         connection.batch_execute(lock).await.map_err(Failure::from)?;
@@ -87,7 +88,7 @@ async fn bring_up_to_date(connection: &Object, names: &Names) -> Result<(), BoxE
 }
 
 /// The version of the tables; 0 if there are none.
-async fn version(connection: &Object, names: &Names) -> Result<usize, BoxError> {
+async fn version(connection: &ClientWrapper, names: &Names) -> Result<usize, BoxError> {
     let table = format!("{}schema", names.prefix());
     // The catalogue is asked because a backend may remember that there was no such table: of what others have committed since its
     // transaction began, it takes note when it opens a table.
@@ -110,7 +111,7 @@ fn refused(error: tokio_postgres::Error, names: &Names) -> BoxError {
 }
 
 /// One for each set of tables in the database.
-async fn channel(connection: &Object, names: &Names) -> Result<String, BoxError> {
+async fn channel(connection: &ClientWrapper, names: &Names) -> Result<String, BoxError> {
     let ask = format!("SELECT '{}feed'::regclass::oid::bigint", names.prefix());
     let answer = connection.query_typed_one(&ask, &[]).await.map_err(Failure::from)?;
     Ok(format!("{}feed_{}", names.table_prefix, answer.try_get::<_, i64>(0)?))
