@@ -256,6 +256,10 @@ impl SessionsBuilder {
     ///
     /// It is how long an access token that was stolen is good for, and for how long a node that is cut off from the store
     /// accepts the tokens of a revoked session.
+    ///
+    /// It is the same on every node: each deletes from the store the revocations that it needs no longer itself, and one with longer
+    /// lifetimes that starts after that does not know of them. To change it, stop all nodes first, or accept that for as long as
+    /// both kinds run.
     pub fn access_lifetime(mut self, lifetime: Duration) -> Self {
         self.access_lifetime = lifetime;
         self
