@@ -63,7 +63,8 @@ use crate::{
 /// Ends of sessions are published in the order in which they happened through [`revocations`](Self::revocations), with a
 /// cursor, so that a node that was away misses none. The count behind the cursor survives what the store survives. A node
 /// that is answered with an earlier cursor than its own reads from the beginning, and so it does after an error: a replica that has
-/// taken over may lack the last entries, and have counted on since.
+/// taken over may lack the last entries, and have counted on since. Where a pooler or a client library may change servers without an
+/// error, the store has to find that out, and answers with the default cursor: no server has an entry of that number, for one.
 ///
 /// Each end is published once, in the step that it happens in: else a crash between the two would lose it. A store whose writers
 /// commit side by side must not let a reader see a later number before an earlier one.
@@ -153,7 +154,7 @@ pub trait SessionStore: Send + Sync + 'static {
 
     /// The ends of sessions after a cursor, in order. Without any, waits for one, at most for `wait`; then answers without.
     ///
-    /// A cursor that the store has never come to is answered at once, with the one that it has come to.
+    /// A cursor that the store has never come to is answered at once, with the one that it has come to, or with the default.
     fn revocations(
         &self,
         after: Cursor,
