@@ -134,21 +134,21 @@ impl Sessions {
     /// When the user's other sessions expire; 0 for those that are dead.
     async fn expiries(&self, user: &str, place: &Place) -> Result<Vec<(SessionHandle, u64)>, StoreError> {
         let seen = self.look_at(&place.handles).await?;
-        let mut expiries = Vec::new();
-        for (handle, seen) in place.handles.iter().zip(seen) {
-            let expires_at = match seen.row(*handle)? {
+        let expiry = async |(handle, seen): (SessionHandle, Seen)| {
+            let expires_at = match seen.row(handle)? {
                 Some(row) if row.is_live(seen.now) => row.expires_at().as_millis().min(codec::NEVER),
                 Some(_) => 0,
                 // The creation that reserved the place may still be under way; later it must not arrive any more.
-                None if self.is_on_its_way(user, *handle, place.at).await? => codec::NEVER,
+                None if self.is_on_its_way(user, handle, place.at).await? => codec::NEVER,
                 None => {
-                    self.end_or_stop(*handle, EndReason::Revoked, place.at).await?;
+                    self.end_or_stop(handle, EndReason::Revoked, place.at).await?;
                     0
                 }
             };
-            expiries.push((*handle, expires_at));
-        }
-        Ok(expiries)
+            Ok((handle, expires_at))
+        };
+        let others = place.handles.iter().copied().zip(seen);
+        stream::iter(others).map(expiry).buffered(AT_ONCE).try_collect().await
     }
 
     /// Whether a session that has a place and no row was given it so lately that the row may be coming.
@@ -175,7 +175,7 @@ impl Sessions {
             self.end_or_stop(victim, EndReason::Evicted, as_of).await?;
             self.done(partition, &errands::evicting(victim)).await
         };
-        try_join_all(victims.into_iter().map(evict)).await.map(drop)
+        stream::iter(victims).map(evict).buffer_unordered(AT_ONCE).try_collect().await
     }
 }
 
