@@ -93,8 +93,8 @@ use crate::{error::StoreError, handle::SessionHandle};
 ///   come twice, and entries about rows of different slots come in the order in which they got there.
 ///
 /// Without a cluster all keys lie together. Then a login is one step, and so is an end with its entry in the feed and the
-/// sessions that end with it; only the sessions over the limit, and those that `revoke_all` ends, end one by one. The keys differ
-/// between the two, so sessions don't move from a server to a cluster.
+/// sessions that end with it, up to a hundred; only the sessions over the limit, and those that `revoke_all` ends, end one by one.
+/// The keys differ between the two, so sessions don't move from a server to a cluster.
 ///
 /// # Errors
 ///

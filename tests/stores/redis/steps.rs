@@ -1,10 +1,13 @@
 //! What the steps keep to, whatever they find and whatever fails.
 
+use std::time::Duration;
+
+use futures_util::{StreamExt as _, stream};
 use session_runtime::{
-    BeyondLimit, SessionHandle, SessionStore as _,
-    store::{Creation, NewRow, RedisStore, Salt, SessionLimit},
+    BeyondLimit, EndReason, SessionHandle, SessionStore as _,
+    store::{Creation, Cursor, NewRow, RedisStore, Salt, SessionLimit},
 };
-use tests::servers::Redis;
+use tests::servers::{Redis, RedisCluster};
 
 use super::{fresh_prefix, open};
 
@@ -36,4 +39,44 @@ async fn a_user_may_have_any_number_of_sessions() {
     let made = create(&store, new).await;
     assert!(matches!(made, Creation::Created(_)), "{made:?}");
     assert_eq!(redis.ask(&["zcard", &user]), "1");
+}
+
+/// Makes sessions of which each replaces the one before, and none is used.
+async fn make_chain(store: &RedisStore, count: u128) {
+    let link = async |number: u128| {
+        let mut new = new_row(number, "alice");
+        new.replaces = number.checked_sub(1).map(handle);
+        create(store, new).await
+    };
+    let made = stream::iter(0..count).map(link).buffer_unordered(64);
+    made.for_each(async |made| assert!(matches!(made, Creation::Created(_)), "{made:?}")).await;
+}
+
+/// Every session of a chain ends with the last.
+async fn a_chain_ends_with_its_last(store: &RedisStore, count: u128) {
+    make_chain(store, count).await;
+    let ended = store.revoke(handle(count - 1), EndReason::Logout).await;
+    assert!(ended.expect("the server answers"));
+    let (mut told, mut cursor, mut more) = (0, Cursor::default(), true);
+    while more {
+        let batch = store.revocations(cursor, Duration::ZERO).await.expect("the server answers");
+        (told, cursor, more) = (told + batch.revocations.len(), batch.next, batch.more);
+    }
+    assert_eq!(told as u128, count);
+    assert_eq!(store.list("alice".into()).await.expect("the server answers"), []);
+}
+
+#[tokio::test]
+async fn any_number_of_sessions_end_with_the_one_that_replaces_them() {
+    let Some(redis) = Redis::shared() else { return };
+    let store = open(RedisStore::builder(&redis.url()).key_prefix(fresh_prefix())).await;
+    a_chain_ends_with_its_last(&store, 1000).await;
+}
+
+#[tokio::test]
+async fn any_number_of_sessions_end_in_a_cluster_with_the_one_that_replaces_them() {
+    let Some(cluster) = RedisCluster::shared() else { return };
+    let urls = cluster.urls();
+    let builder = RedisStore::cluster(urls.iter().map(String::as_str)).key_prefix(fresh_prefix());
+    a_chain_ends_with_its_last(&open(builder).await, 2000).await;
 }

@@ -8,7 +8,7 @@ use std::{
 
 use futures_util::{
     StreamExt as _, TryStreamExt as _,
-    future::{BoxFuture, try_join_all, try_join3},
+    future::{try_join, try_join_all},
     stream,
 };
 use redis::Value;
@@ -33,6 +33,9 @@ use crate::{
 
 /// How many requests of one operation are under way at once.
 const AT_ONCE: usize = 64;
+
+/// How many rows one step writes at most. The longer the step, the longer all other clients wait.
+const WRITTEN_AT_ONCE: usize = 100;
 
 /// How long a new session may be on its way from its user's list to its row. After that, it is stopped.
 const ON_ITS_WAY: Duration = Duration::from_secs(60);
@@ -299,12 +302,7 @@ impl Sessions {
         reason: EndReason,
         as_of: Timestamp,
     ) -> Result<bool, StoreError> {
-        let end = |row: Option<&mut Row>, now| {
-            let Some(row) = row else { return (false, None) };
-            let ended = row.end(reason, now) || row.end(reason, as_of);
-            (ended, if reason.shows_use() { row.replaces.take() } else { None })
-        };
-        self.transact(handle, seen, end).await
+        self.transact(handle, seen, ending(reason, as_of)).await
     }
 
     /// Ends the user's sessions: first nothing new is as old any more, then one after another ends, then every node is told.
@@ -462,16 +460,30 @@ impl Sessions {
     async fn transact<T>(
         &self,
         handle: SessionHandle,
-        mut seen: Seen,
+        seen: Seen,
         step: impl Fn(Option<&mut Row>, Timestamp) -> (T, Option<Box<SessionHandle>>),
     ) -> Result<T, StoreError> {
+        let (answer, written) = self.transact_here(handle, seen, step).await?;
+        if let Some(written) = written {
+            self.follow_up(written).await?;
+        }
+        Ok(answer)
+    }
+
+    /// The part of [`transact`](Self::transact) that lies in the row's slot. Returns also what was written, if anything was.
+    async fn transact_here<T>(
+        &self,
+        handle: SessionHandle,
+        mut seen: Seen,
+        step: impl Fn(Option<&mut Row>, Timestamp) -> (T, Option<Box<SessionHandle>>),
+    ) -> Result<(T, Option<Written>), StoreError> {
         loop {
             let before = seen.row(handle)?;
             let mut row = before.clone();
             let (answer, replaced) = step(row.as_mut(), seen.now);
-            let (Some(before), Some(row)) = (before, row) else { return Ok(answer) };
+            let (Some(before), Some(row)) = (before, row) else { return Ok((answer, None)) };
             if row == before {
-                return Ok(answer);
+                return Ok((answer, None));
             }
             let now = seen.now;
             let mut writes = vec![Write::of(seen, &before, row)];
@@ -479,15 +491,16 @@ impl Sessions {
             match self.write(&writes, replaced).await? {
                 Some(newer) => seen = newer,
                 None => {
-                    self.follow_up(writes, replaced, now).await?;
-                    return Ok(answer);
+                    let partition = self.keys.of_handle(handle);
+                    let ended = writes.into_iter().filter_map(|write| write.newly_ended).collect();
+                    return Ok((answer, Some(Written { partition, at: now, ended, replaced })));
                 }
             }
         }
     }
 
-    /// Adds the ends of the sessions that end with a row, in the same step, as far as they lie in the same slot. Returns the
-    /// first that doesn't: it ends afterwards, and until it has, an errand tells of it.
+    /// Adds the ends of the sessions that end with a row, in the same step, as far as they lie in the same slot and are not too
+    /// many. Returns the first of the others: it ends afterwards, and until it has, an errand tells of it.
     async fn take_along(
         &self,
         writes: &mut Vec<Write>,
@@ -495,7 +508,8 @@ impl Sessions {
         now: Timestamp,
     ) -> Result<Option<SessionHandle>, StoreError> {
         while let Some(handle) = replaced.as_deref().copied() {
-            if self.keys.of_handle(handle) != self.keys.of_handle(writes[0].handle) {
+            let is_elsewhere = self.keys.of_handle(handle) != self.keys.of_handle(writes[0].handle);
+            if is_elsewhere || writes.len() == WRITTEN_AT_ONCE {
                 return Ok(Some(handle));
             }
             let seen = self.look(handle).await?;
@@ -546,25 +560,32 @@ impl Sessions {
         answer.next().map(|present| Ok(Seen { now, bytes: values::bytes(present)? })).transpose()
     }
 
-    /// Does in other slots what belongs to rows that were written.
-    fn follow_up(
-        &self,
-        writes: Vec<Write>,
-        replaced: Option<SessionHandle>,
-        as_of: Timestamp,
-    ) -> BoxFuture<'_, Result<(), StoreError>> {
-        Box::pin(async move {
-            let partition = self.keys.of_handle(writes[0].handle);
-            let ended: Vec<_> = writes.into_iter().filter_map(|write| write.newly_ended).collect();
-            let tell = try_join_all(ended.iter().map(|row| self.tell(row)));
-            let forget = try_join_all(ended.iter().map(|row| self.forget(&row.user, row.handle)));
-            let end_replaced = async {
-                let Some(replaced) = replaced else { return Ok(()) };
-                self.end_as_of(replaced, EndReason::Replaced, as_of).await?;
-                self.done(partition, &errands::replacing(replaced)).await
-            };
-            try_join3(tell, forget, end_replaced).await.map(drop)
-        })
+    /// Does in other steps what belongs to rows that were written. A user may have made any number of sessions of which each
+    /// replaces the one before, so they end in a loop.
+    async fn follow_up(&self, mut written: Written) -> Result<(), StoreError> {
+        loop {
+            let ((), next) = try_join(self.report(&written.ended), self.end_replaced(&written)).await?;
+            match next {
+                Some(next) => written = next,
+                None => return Ok(()),
+            }
+        }
+    }
+
+    /// Tells of ended rows, and takes them out of the lists of their users.
+    async fn report(&self, ended: &[Row]) -> Result<(), StoreError> {
+        let report = async |row: &Row| try_join(self.tell(row), self.forget(&row.user, row.handle)).await;
+        try_join_all(ended.iter().map(report)).await.map(drop)
+    }
+
+    /// Ends the session that ends after what was written. If another one ends with it, there is an errand for that one.
+    async fn end_replaced(&self, written: &Written) -> Result<Option<Written>, StoreError> {
+        let Some(replaced) = written.replaced else { return Ok(None) };
+        let seen = self.look(replaced).await?;
+        let end = ending(EndReason::Replaced, written.at);
+        let (_, next) = self.transact_here(replaced, seen, end).await?;
+        self.done(written.partition, &errands::replacing(replaced)).await?;
+        Ok(next)
     }
 
     /// Takes the end of a row to the feed, unless it is there already because it lies in the same slot.
@@ -638,6 +659,15 @@ impl Write {
     }
 }
 
+/// What was written to one slot, and is to be followed up.
+struct Written {
+    partition: Partition,
+    at: Timestamp,
+    ended: Vec<Row>,
+    /// The session that ends next.
+    replaced: Option<SessionHandle>,
+}
+
 /// What came of an attempt to make a session.
 struct Place {
     outcome: Outcome,
@@ -671,6 +701,18 @@ impl Place {
             _ => return Err(unexpected()),
         };
         Ok(Self { outcome, at: values::next_time(&mut answer)?, handles: values::handles(answer)? })
+    }
+}
+
+/// Ends a session that was to end at a time, and may have expired since.
+fn ending(
+    reason: EndReason,
+    as_of: Timestamp,
+) -> impl Fn(Option<&mut Row>, Timestamp) -> (bool, Option<Box<SessionHandle>>) {
+    move |row, now| {
+        let Some(row) = row else { return (false, None) };
+        let ended = row.end(reason, now) || row.end(reason, as_of);
+        (ended, if reason.shows_use() { row.replaces.take() } else { None })
     }
 }
 
