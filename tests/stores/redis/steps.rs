@@ -80,3 +80,38 @@ async fn any_number_of_sessions_end_in_a_cluster_with_the_one_that_replaces_them
     let builder = RedisStore::cluster(urls.iter().map(String::as_str)).key_prefix(fresh_prefix());
     a_chain_ends_with_its_last(&open(builder).await, 2000).await;
 }
+
+#[tokio::test]
+async fn a_feed_that_went_on_without_what_was_read_is_read_anew() {
+    let Some(redis) = Redis::shared() else { return };
+    let prefix = fresh_prefix();
+    let store = open(RedisStore::builder(&redis.url()).key_prefix(&prefix)).await;
+    let feed = format!("{{{prefix}}}:feed");
+    let end = async |number| {
+        create(&store, new_row(number, "alice")).await;
+        assert!(store.revoke(handle(number), EndReason::Revoked).await.expect("the server answers"));
+    };
+    let read = async |after| {
+        let batch = store.revocations(after, Duration::ZERO).await.expect("the server answers");
+        (batch.revocations.len(), batch.next)
+    };
+    end(1).await;
+    let (_, first) = read(Cursor::default()).await;
+    end(2).await;
+    let (count, second) = read(first).await;
+    assert_eq!(count, 1);
+    let last = redis.ask(&["xrevrange", &feed, "+", "-", "COUNT", "1"]);
+    let id = last.lines().next().expect("an entry").to_owned();
+
+    // As on a server that took over and lacks the last entry: without it, and with a later one.
+    redis.ask(&["xdel", &feed, &id]);
+    assert_eq!(read(second).await, (0, second));
+    end(3).await;
+    assert_eq!(read(second).await, (0, Cursor::default()));
+    assert_eq!(read(Cursor::default()).await.0, 2);
+    assert_eq!(read(first).await.0, 1);
+
+    // What was trimmed was read, or is too old to matter.
+    redis.ask(&["xtrim", &feed, "MINID", &id]);
+    assert_eq!((read(first).await.0, read(second).await.0), (1, 1));
+}
