@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use futures_util::{StreamExt as _, stream};
+use futures_util::{StreamExt as _, future::join_all, stream};
 use session_runtime::{
     BeyondLimit, EndReason, SessionHandle, SessionStore as _,
-    store::{Creation, Cursor, NewRow, RedisStore, Salt, SessionLimit},
+    store::{Change, Changed, Creation, Cursor, NewRow, RedisStore, Salt, SessionLimit},
 };
-use tests::servers::{Redis, RedisCluster};
+use tests::servers::{Proxy, Redis, RedisCluster, Way};
 
 use super::{fresh_prefix, open};
 
@@ -114,4 +114,39 @@ async fn a_feed_that_went_on_without_what_was_read_is_read_anew() {
     // What was trimmed was read, or is too old to matter.
     redis.ask(&["xtrim", &feed, "MINID", &id]);
     assert_eq!((read(first).await.0, read(second).await.0), (1, 1));
+}
+
+#[tokio::test]
+async fn a_change_whose_answer_was_lost_is_known_to_be_ones_own() {
+    let Some(redis) = Redis::shared() else { return };
+    let proxy = Proxy::before(redis.server().port());
+    let store = open(RedisStore::builder(&redis.url_at(proxy.port())).key_prefix(fresh_prefix())).await;
+    let mut changed = 0;
+    for number in 0..300 {
+        create(&store, new_row(number, "alice")).await;
+        proxy.set(Way::Reset { one_in: 5 });
+        let change = Change::Data(Some("1".into()));
+        // An error says nothing of what became of it.
+        if let Ok(answer) = store.update(handle(number), 0, change).await {
+            assert!(matches!(answer, Changed::Done(_)), "nobody else changed it: {answer:?}");
+            changed += 1;
+        }
+        let ended = store.revoke(handle(number), EndReason::Revoked).await;
+        assert!(ended.unwrap_or(true), "nobody else ended it");
+        proxy.set(Way::Pass);
+    }
+    assert!(changed > 100, "only {changed} were answered");
+}
+
+#[tokio::test]
+async fn a_change_that_somebody_else_made_is_theirs() {
+    let Some(redis) = Redis::shared() else { return };
+    let store = open(RedisStore::builder(&redis.url()).key_prefix(fresh_prefix())).await;
+    for number in 0..50 {
+        create(&store, new_row(number, "alice")).await;
+        let change = |_| store.update(handle(number), 0, Change::Data(Some("1".into())));
+        let changed = join_all((0..10).map(change)).await;
+        let done = changed.into_iter().filter(|changed| matches!(changed, Ok(Changed::Done(_))));
+        assert_eq!(done.count(), 1);
+    }
 }

@@ -6,6 +6,7 @@ use std::{
     time::Duration,
 };
 
+use aws_lc_rs::rand;
 use futures_util::{
     StreamExt as _, TryStreamExt as _,
     future::{try_join, try_join_all},
@@ -532,12 +533,15 @@ impl Sessions {
         seen: &Seen,
         bytes: &[u8],
     ) -> Result<Option<Seen>, StoreError> {
-        let write = Write { handle, seen: seen.clone(), bytes: bytes.to_owned(), newly_ended: None };
+        let (seen, bytes) = (seen.clone(), bytes.to_owned());
+        let write = Write { handle, seen, bytes, newly_ended: None, is_made_once: false };
         self.write(&[write], None).await
     }
 
     /// Compare and set for rows of one slot: all of them, or none. Returns what is in the first one's place, if one is not what was
     /// seen.
+    ///
+    /// Others may have written the very same bytes, so a note tells whether it was this request, should it arrive twice.
     async fn write(
         &self,
         writes: &[Write],
@@ -548,9 +552,13 @@ impl Sessions {
         for write in writes {
             call = call.key(self.keys.row(write.handle));
         }
+        let mut id = [0; 16];
+        rand::fill(&mut id).map_err(|_| StoreError::new("the system gives no random numbers"))?;
         call = call.key(self.keys.due(partition)).key(self.keys.errands(partition));
-        call = call.key(self.keys.feed_in(partition));
+        call = call.key(self.keys.note(partition, id)).key(self.keys.feed_in(partition));
+        let is_noted = replaced.is_some() || writes.iter().any(|write| write.is_made_once);
         call = call.arg(replaced.map(|handle| handle.to_string()).unwrap_or_default());
+        call = call.arg(u8::from(is_noted));
         for write in writes {
             let before = write.seen.bytes.as_deref().unwrap_or_default();
             call = call.arg(before).arg(&write.bytes[..]).arg(write.handle.to_string());
@@ -649,13 +657,16 @@ struct Write {
     seen: Seen,
     bytes: Vec<u8>,
     newly_ended: Option<Row>,
+    /// Whether to do it again would have another answer: it ends or changes the session.
+    is_made_once: bool,
 }
 
 impl Write {
     fn of(seen: Seen, before: &Row, row: Row) -> Self {
         let (handle, bytes) = (row.handle, codec::encode_row(&row));
+        let is_made_once = before.ended != row.ended || before.version != row.version;
         let newly_ended = (before.ended.is_none() && row.ended.is_some()).then_some(row);
-        Self { handle, seen, bytes, newly_ended }
+        Self { handle, seen, bytes, newly_ended, is_made_once }
     }
 }
 
