@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use futures_util::{StreamExt as _, future::join_all, stream};
 use session_runtime::{
-    BeyondLimit, EndReason, SessionHandle, SessionStore as _,
+    BeyondLimit, EndReason, NewSession, SessionError, SessionHandle, SessionStore as _,
     store::{Change, Changed, Creation, Cursor, NewRow, RedisStore, Salt, SessionLimit},
 };
 use tests::servers::{Proxy, Redis, RedisCluster, Way};
 
-use super::{fresh_prefix, open};
+use super::{fresh_prefix, open, refreshed, serve};
 
 /// A handle for each number, for a session of a cluster's partition `number % 64`.
 fn handle(number: u128) -> SessionHandle {
@@ -148,5 +148,27 @@ async fn a_change_that_somebody_else_made_is_theirs() {
         let changed = join_all((0..10).map(change)).await;
         let done = changed.into_iter().filter(|changed| matches!(changed, Ok(Changed::Done(_))));
         assert_eq!(done.count(), 1);
+    }
+}
+
+#[tokio::test]
+async fn what_a_server_lacks_that_may_not_write_is_an_error() {
+    for isolated in
+        [["config", "set", "min-replicas-to-write", "1"].as_slice(), &["replicaof", "127.0.0.1", "1"]]
+    {
+        let Some(redis) = Redis::start() else { return };
+        let builder = RedisStore::builder(&redis.url());
+        let (store, sessions) = (open(builder.clone()).await, serve(builder).await);
+        let there = sessions.create(&NewSession::new("alice")).await.expect("the server answers");
+        let elsewhere = sessions.create(&NewSession::new("bob")).await.expect("the server answers");
+        redis.ask(&["del", &format!("{{session}}:row:{}", elsewhere.handle())]);
+        assert!(store.read(elsewhere.handle()).await.expect("the server answers").is_none());
+
+        redis.ask(isolated);
+        let row = store.read(there.handle()).await.expect("the row is there");
+        assert!(row.is_some_and(|row| row.ended.is_none()));
+        store.read(elsewhere.handle()).await.expect_err("another server may have it");
+        let refused = refreshed(&sessions, &elsewhere).await.expect_err("another server may have it");
+        assert!(matches!(refused, SessionError::StoreUnavailable(_)), "{refused}");
     }
 }
