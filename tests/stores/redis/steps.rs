@@ -7,7 +7,10 @@ use session_runtime::{
     BeyondLimit, EndReason, NewSession, SessionError, SessionHandle, SessionStore as _,
     store::{Change, Changed, Creation, Cursor, NewRow, RedisStore, Salt, SessionLimit},
 };
-use tests::servers::{Proxy, Redis, RedisCluster, Way};
+use tests::{
+    hidden::Log,
+    servers::{Proxy, Redis, RedisCluster, Way},
+};
 
 use super::{fresh_prefix, open, refreshed, serve};
 
@@ -170,5 +173,37 @@ async fn what_a_server_lacks_that_may_not_write_is_an_error() {
         store.read(elsewhere.handle()).await.expect_err("another server may have it");
         let refused = refreshed(&sessions, &elsewhere).await.expect_err("another server may have it");
         assert!(matches!(refused, SessionError::StoreUnavailable(_)), "{refused}");
+    }
+}
+
+#[tokio::test]
+async fn an_errand_that_can_not_be_done_keeps_no_other_from_being_done() {
+    let log = Log::of_this_thread();
+    let Some(redis) = Redis::shared() else { return };
+    let prefix = fresh_prefix();
+    let key = |name: &str| format!("{{{prefix}}}:{name}");
+    let builder = RedisStore::builder(&redis.url()).key_prefix(&prefix);
+    let store = open(builder.clone()).await;
+    create(&store, new_row(1, "alice")).await;
+    redis.ask(&["set", &key(&format!("row:{}", handle(2))), "of another application"]);
+    // Each is as old as time, and they are done in this order.
+    let errands =
+        ["of-a-newer-version:1".to_owned(), format!("evict:{}", handle(2)), format!("evict:{}", handle(1))];
+    for errand in &errands {
+        let leave = "return redis.call('HSET', KEYS[1], ARGV[1], string.rep('\\0', 8))";
+        assert_eq!(redis.ask(&["eval", leave, "1", &key("errands"), errand]), "1");
+    }
+    redis.ask(&["del", &key("tending")]);
+
+    let other = open(builder).await;
+    let batch =
+        other.revocations(Cursor::default(), Duration::from_secs(30)).await.expect("the server answers");
+    assert_eq!(batch.revocations.len(), 1);
+    let row = store.read(handle(1)).await.expect("the server answers").expect("the row stays");
+    assert!(row.ended.is_some());
+    for errand in &errands[..2] {
+        let text = log.text();
+        let said = text.lines().find(|line| line.contains("WARN") && line.contains(errand));
+        assert!(said.is_some(), "{errand}");
     }
 }
