@@ -207,3 +207,23 @@ async fn an_errand_that_can_not_be_done_keeps_no_other_from_being_done() {
         assert!(said.is_some(), "{errand}");
     }
 }
+
+#[tokio::test]
+async fn a_server_that_is_full_is_purged() {
+    let Some(redis) = Redis::start() else { return };
+    let store = open(RedisStore::builder(&redis.url())).await;
+    // Ended just now, so the purge puts it off.
+    create(&store, new_row(1, "alice")).await;
+    assert!(store.revoke(handle(1), EndReason::Revoked).await.expect("the server answers"));
+    let mut expired = new_row(2, "alice");
+    expired.idle_lifetime = Duration::from_millis(1);
+    create(&store, expired).await;
+    while !store.list("alice".into()).await.expect("the server answers").is_empty() {}
+    redis.ask(&["config", "set", "maxmemory", "1"]);
+
+    let retention = Duration::from_secs(60 * 60);
+    let purge = store.purge_expired(retention, 100).await.expect("it needs no memory");
+    assert_eq!(purge.expired, [(handle(2), "alice".into())]);
+    let due = redis.ask(&["zrange", "{session}:due", "0", "-1"]);
+    assert_eq!(due, handle(1).to_string());
+}
