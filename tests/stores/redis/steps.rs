@@ -227,3 +227,34 @@ async fn a_server_that_is_full_is_purged() {
     let due = redis.ask(&["zrange", "{session}:due", "0", "-1"]);
     assert_eq!(due, handle(1).to_string());
 }
+
+#[tokio::test]
+async fn the_places_of_sessions_that_are_gone_are_given_up() {
+    let Some(redis) = Redis::shared() else { return };
+    let prefix = fresh_prefix();
+    let store = open(RedisStore::builder(&redis.url()).key_prefix(&prefix)).await;
+    let user = format!("{{{prefix}}}:user:alice");
+    let places = || redis.ask(&["zrange", &user, "0", "-1"]).lines().map(str::to_owned).collect::<Vec<_>>();
+    let list = async || {
+        let live = store.list("alice".into()).await.expect("the server answers");
+        live.into_iter().map(|row| row.handle).collect::<Vec<_>>()
+    };
+    create(&store, new_row(1, "alice")).await;
+    create(&store, new_row(2, "alice")).await;
+    redis.ask(&["del", &format!("{{{prefix}}}:row:{}", handle(1))]);
+
+    // So young that its row might be coming.
+    assert_eq!(list().await, [handle(2)]);
+    assert_eq!(places().len(), 2);
+    redis.ask(&["zincrby", &user, "-100000000", &handle(1).to_string()]);
+    assert_eq!(list().await, [handle(2)]);
+    assert_eq!(places(), [handle(2).to_string()]);
+    // Should the row come all the same, the session has ended.
+    create(&store, new_row(1, "alice")).await;
+    assert_eq!(list().await, [handle(2)]);
+
+    redis.ask(&["zadd", &user, "1", &handle(3).to_string()]);
+    let ended = store.revoke_all("alice".into(), None, EndReason::Revoked).await.expect("the server answers");
+    assert_eq!(ended, [handle(2)]);
+    assert!(!places().contains(&handle(3).to_string()), "{:?}", places());
+}

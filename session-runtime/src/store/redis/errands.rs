@@ -98,7 +98,7 @@ impl Sessions {
         match kind {
             "end" => self.publish(about).await,
             "replaced" => self.end_as_of(handle()?, EndReason::Replaced, begun_at).await.map(drop),
-            "evict" => self.end_each(vec![handle()?], EndReason::Evicted, begun_at).await.map(drop),
+            "evict" => self.end_or_stop(handle()?, EndReason::Evicted, begun_at).await.map(drop),
             "all" => self.finish_all(of, about).await,
             _ => Err(unknown()),
         }
@@ -114,7 +114,7 @@ impl Sessions {
         let reason = codec::decode_end(about).map_err(StoreError::new)?.reason;
         let mut handles = self.made_by(user, made_by).await?;
         handles.retain(|handle| handle.to_string() != except);
-        self.end_each(handles, reason, made_by).await?;
+        self.end_each(user, handles, reason, made_by).await?;
         if except.is_empty() {
             self.publish(&codec::encode_mark(user, made_by)).await?;
         }

@@ -1,7 +1,7 @@
 //! The operations, made of scripts: each script is one atomic step in one partition.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
     time::Duration,
 };
@@ -130,7 +130,7 @@ impl Sessions {
                 }
                 return Ok(Some(made.at));
             }
-            _ => self.forget(&new.user, new.handle).await?,
+            _ => self.forget(&new.user, &[new.handle]).await?,
         }
         Ok(None)
     }
@@ -278,22 +278,25 @@ impl Sessions {
         self.end_seen(handle, seen, reason, as_of).await
     }
 
-    /// As [`end_as_of`](Self::end_as_of); a session whose row is still to come ends when it comes.
-    async fn end_or_stop(
+    /// As [`end_as_of`](Self::end_as_of); a session whose row is still to come ends when it comes, and is answered with `None`.
+    pub(super) async fn end_or_stop(
         &self,
         handle: SessionHandle,
         reason: EndReason,
         as_of: Timestamp,
-    ) -> Result<bool, StoreError> {
-        let seen = self.look(handle).await?;
-        if seen.bytes.is_some() {
-            return self.end_seen(handle, seen, reason, as_of).await;
+    ) -> Result<Option<bool>, StoreError> {
+        let mut seen = self.look(handle).await?;
+        if seen.bytes.is_none() {
+            let marker = codec::encode_marker(&Ended { at: seen.now, reason });
+            match self.replace(handle, &seen, &marker).await? {
+                None => return Ok(None),
+                Some(newer) => seen = newer,
+            }
         }
-        let marker = codec::encode_marker(&Ended { at: seen.now, reason });
-        match self.replace(handle, &seen, &marker).await? {
-            None => Ok(false),
-            Some(newer) => self.end_seen(handle, newer, reason, as_of).await,
+        if seen.row(handle)?.is_none() {
+            return Ok(None);
         }
+        self.end_seen(handle, seen, reason, as_of).await.map(Some)
     }
 
     async fn end_seen(
@@ -326,7 +329,7 @@ impl Sessions {
         let errand: String = values::next(&mut answer)?;
         let mut handles = values::handles(answer)?;
         handles.retain(|handle| Some(*handle) != except);
-        let ended = self.end_each(handles, reason, made_by).await?;
+        let ended = self.end_each(&user, handles, reason, made_by).await?;
         if except.is_none() {
             self.publish(&codec::encode_mark(&user, made_by)).await?;
         }
@@ -347,18 +350,25 @@ impl Sessions {
         values::handles(handles.into_iter())
     }
 
-    /// Ends sessions. Returns those that were live.
+    /// Ends sessions of a user, who keeps no place for those that have no row. Returns those that were live.
     pub(super) async fn end_each(
         &self,
+        user: &str,
         handles: Vec<SessionHandle>,
         reason: EndReason,
         as_of: Timestamp,
     ) -> Result<Vec<SessionHandle>, StoreError> {
-        let end = async |handle| {
-            Ok::<_, StoreError>(self.end_or_stop(handle, reason, as_of).await?.then_some(handle))
+        let end =
+            async |handle| Ok::<_, StoreError>((handle, self.end_or_stop(handle, reason, as_of).await?));
+        let ends: Vec<_> = stream::iter(handles).map(end).buffered(AT_ONCE).try_collect().await?;
+        let that = |wanted| {
+            ends.iter().filter(move |(_, end)| *end == wanted).map(|(handle, _)| *handle).collect::<Vec<_>>()
         };
-        let ended: Vec<_> = stream::iter(handles).map(end).buffered(AT_ONCE).try_collect().await?;
-        Ok(ended.into_iter().flatten().collect())
+        let stopped = that(None);
+        if !stopped.is_empty() {
+            self.forget(user, &stopped).await?;
+        }
+        Ok(that(Some(true)))
     }
 }
 
@@ -369,11 +379,32 @@ impl Sessions {
         range.arg(self.keys.user(user)).arg(0).arg(-1);
         let handles: Vec<Value> = values::only(self.link.command(&range).await?)?;
         let handles = values::handles(handles.into_iter())?;
-        let mut live = Vec::new();
+        let (mut live, mut lost, mut now) = (Vec::new(), Vec::new(), Timestamp::default());
         for (handle, seen) in handles.iter().zip(self.look_at(&handles).await?) {
-            live.extend(seen.row(*handle)?.filter(|row| row.is_live(seen.now)));
+            now = now.max(seen.now);
+            match seen.row(*handle)? {
+                Some(row) => live.extend(Some(row).filter(|row| row.is_live(seen.now))),
+                None => lost.push(*handle),
+            }
+        }
+        if !lost.is_empty()
+            && let Err(error) = self.clear(user, lost, now).await
+        {
+            tracing::debug!(%error, "places stay of sessions that are gone");
         }
         Ok(live)
+    }
+
+    /// Gives up the places of sessions that have no row, unless they were taken so lately that the row may be coming.
+    async fn clear(
+        &self,
+        user: &str,
+        mut lost: Vec<SessionHandle>,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let old: HashSet<_> = self.made_by(user, now.before(ON_ITS_WAY)).await?.into_iter().collect();
+        lost.retain(|handle| old.contains(handle));
+        self.end_each(user, lost, EndReason::Revoked, now).await.map(drop)
     }
 
     pub(super) async fn purge(&self, retention: Duration, limit: usize) -> Result<Purge, StoreError> {
@@ -416,7 +447,7 @@ impl Sessions {
                 expired.push((handle, user));
             }
         }
-        let forget = async |(handle, user): (SessionHandle, Arc<str>)| self.forget(&user, handle).await;
+        let forget = async |(handle, user): (SessionHandle, Arc<str>)| self.forget(&user, &[handle]).await;
         stream::iter(deleted).map(forget).buffer_unordered(AT_ONCE).try_collect::<()>().await?;
         Ok(looked_at)
     }
@@ -582,7 +613,7 @@ impl Sessions {
 
     /// Tells of ended rows, and takes them out of the lists of their users.
     async fn report(&self, ended: &[Row]) -> Result<(), StoreError> {
-        let report = async |row: &Row| try_join(self.tell(row), self.forget(&row.user, row.handle)).await;
+        let report = async |row: &Row| try_join(self.tell(row), self.forget(&row.user, &[row.handle])).await;
         try_join_all(ended.iter().map(report)).await.map(drop)
     }
 
@@ -612,10 +643,13 @@ impl Sessions {
         self.link.command(&add).await.map(drop)
     }
 
-    /// Takes a session out of the list of its user.
-    async fn forget(&self, user: &str, handle: SessionHandle) -> Result<(), StoreError> {
+    /// Takes sessions out of the list of their user.
+    async fn forget(&self, user: &str, handles: &[SessionHandle]) -> Result<(), StoreError> {
         let mut remove = redis::cmd("ZREM");
-        remove.arg(self.keys.user(user)).arg(handle.to_string());
+        remove.arg(self.keys.user(user));
+        handles.iter().for_each(|handle| {
+            remove.arg(handle.to_string());
+        });
         self.link.command(&remove).await.map(drop)
     }
 
