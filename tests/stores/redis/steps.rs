@@ -258,3 +258,32 @@ async fn the_places_of_sessions_that_are_gone_are_given_up() {
     assert_eq!(ended, [handle(2)]);
     assert!(!places().contains(&handle(3).to_string()), "{:?}", places());
 }
+
+#[tokio::test]
+async fn a_login_whose_place_was_taken_and_not_answered_goes_on_with_it() {
+    let Some(cluster) = RedisCluster::shared() else { return };
+    let (urls, prefix) = (cluster.urls(), fresh_prefix());
+    let store = open(RedisStore::cluster(urls.iter().map(String::as_str)).key_prefix(&prefix)).await;
+    // The rows lie in other slots.
+    let user = format!("{{{prefix}:43}}:user:alice");
+    let reserve = |number, seconds_ago: u64| {
+        let now: u64 =
+            cluster.ask(&["time"]).lines().next().and_then(|secs| secs.parse().ok()).expect("a time");
+        let ms = (now - seconds_ago) * 1000;
+        let score = (ms * 1000).to_string();
+        assert_eq!(cluster.ask(&["zadd", &user, &score, &handle(number).to_string()]), "1");
+        ms
+    };
+    let at = reserve(1, 1);
+    match create(&store, new_row(1, "alice")).await {
+        Creation::Created(row) => assert_eq!(row.created_at.as_millis(), at),
+        other => panic!("nobody else has the handle: {other:?}"),
+    }
+    let mut another = new_row(1, "alice");
+    another.salt = Salt([8; 32]);
+    assert!(matches!(create(&store, another).await, Creation::HandleTaken));
+    assert_eq!(store.list("alice".into()).await.expect("the cluster answers").len(), 1);
+
+    reserve(2, 100);
+    assert!(matches!(create(&store, new_row(2, "alice")).await, Creation::HandleTaken));
+}

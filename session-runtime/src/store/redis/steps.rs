@@ -58,7 +58,13 @@ impl Sessions {
         let place = loop {
             let place = self.reserve(&new, others.as_deref()).await?;
             match place.outcome {
-                Outcome::Taken => return Ok(Creation::HandleTaken),
+                // The same request may have been sent again because its answer was lost; then the row is still to be made.
+                Outcome::Taken => match self.look(new.handle).await? {
+                    seen if seen.row(new.handle)?.is_none() && place.at >= seen.now.before(ON_ITS_WAY) => {
+                        break Place { outcome: Outcome::Reserved, ..place };
+                    }
+                    _ => return Ok(Creation::HandleTaken),
+                },
                 Outcome::Full => return Ok(Creation::LimitReached),
                 Outcome::Made | Outcome::Ended | Outcome::Reserved => break place,
                 Outcome::Unsure => {
@@ -122,17 +128,21 @@ impl Sessions {
             .arg(new.handle.to_string())
             .arg(at.as_millis());
         let made = Place::of(self.link.call(with_row(call, new)).await?)?;
-        match made.outcome {
-            Outcome::Made => return Ok(Some(made.at)),
-            Outcome::Ended => {
-                if let Some(row) = self.look(new.handle).await?.row(new.handle)? {
+        if let Outcome::Made = made.outcome {
+            return Ok(Some(made.at));
+        }
+        let row = self.look(new.handle).await?.row(new.handle)?;
+        match (made.outcome, row) {
+            (Outcome::Ended, row) => {
+                if let Some(row) = row {
                     self.tell(&row).await?;
                 }
-                return Ok(Some(made.at));
+                Ok(Some(made.at))
             }
-            _ => self.forget(&new.user, &[new.handle]).await?,
+            // The place is that of the session that has the handle.
+            (_, Some(row)) if row.user == new.user => Ok(None),
+            _ => self.forget(&new.user, &[new.handle]).await.map(|()| None),
         }
-        Ok(None)
     }
 
     /// When the user's other sessions expire; 0 for those that are dead.
