@@ -287,3 +287,26 @@ async fn a_login_whose_place_was_taken_and_not_answered_goes_on_with_it() {
     reserve(2, 100);
     assert!(matches!(create(&store, new_row(2, "alice")).await, Creation::HandleTaken));
 }
+
+#[tokio::test]
+async fn no_session_ends_in_favour_of_one_that_could_not_be_made() {
+    let Some(cluster) = RedisCluster::shared() else { return };
+    let (urls, prefix) = (cluster.urls(), fresh_prefix());
+    let store = open(RedisStore::cluster(urls.iter().map(String::as_str)).key_prefix(&prefix)).await;
+    let create = |number| {
+        let mut new = new_row(number, "alice");
+        new.limit = Some(SessionLimit { max: 1, beyond: BeyondLimit::EvictOldest });
+        store.create(new)
+    };
+    create(1).await.expect("the cluster answers");
+    let due = format!("{{{prefix}:2}}:due");
+    cluster.ask(&["set", &due, "of another application"]);
+    create(2).await.expect_err("its slot is of no use");
+    assert_eq!(cluster.ask(&["hkeys", &format!("{{{prefix}:43}}:errands")]), "");
+    let row = store.read(handle(1)).await.expect("the cluster answers").expect("the row stays");
+    assert!(row.ended.is_none());
+    cluster.ask(&["del", &due]);
+    create(3).await.expect("the cluster answers");
+    let row = store.read(handle(1)).await.expect("the cluster answers").expect("the row stays");
+    assert!(row.ended.is_some());
+}

@@ -76,7 +76,13 @@ impl Sessions {
             }
         };
         let made = match place.outcome {
-            Outcome::Reserved => self.insert(&new, place.at).await?,
+            Outcome::Reserved => match self.insert(&new, place.at).await {
+                Ok(made) => made,
+                Err(error) => {
+                    self.spare(&new.user, place.handles).await;
+                    return Err(error);
+                }
+            },
             _ => Some(place.at),
         };
         self.evict(&new.user, place.handles, place.at).await?;
@@ -190,6 +196,16 @@ impl Sessions {
             self.done(partition, &errands::evicting(victim)).await
         };
         stream::iter(victims).map(evict).buffer_unordered(AT_ONCE).try_collect().await
+    }
+
+    /// Lets the sessions live that were to end in favour of one which could not be made.
+    async fn spare(&self, user: &str, victims: Vec<SessionHandle>) {
+        let partition = self.keys.of_user(user);
+        let spare = async |victim| self.done(partition, &errands::evicting(victim)).await;
+        let spared = stream::iter(victims).map(spare).buffer_unordered(AT_ONCE).try_collect::<()>();
+        if let Err(error) = spared.await {
+            tracing::debug!(%error, "sessions end in favour of one that could not be made");
+        }
     }
 }
 
