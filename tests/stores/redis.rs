@@ -1,5 +1,7 @@
 //! The Redis store.
 
+mod steps;
+
 use std::{
     error::Error,
     sync::{

@@ -53,13 +53,15 @@ use crate::{error::StoreError, handle::SessionHandle};
 /// # What the server has to be
 ///
 /// - **`maxmemory-policy noeviction`.** With any other policy a server that is short of memory throws sessions away, which logs
-///   users out. With it, the server refuses logins and refreshes for want of memory, which is a [`StoreError`].
+///   users out. With it, a server that is full refuses what is to be written, which is a [`StoreError`]: logins and refreshes,
+///   and logouts, revocations and the ends of stolen sessions too, so that **nothing can be revoked then**. The purge goes on.
 /// - **Persistent** (`appendonly yes`), if users shall stay logged in when it is restarted. With `appendfsync everysec` a crash
 ///   takes the last second: refreshes heal, because a client's newer token proves itself, but **who logged in then has to do so
 ///   again, and a session that was ended then may be live again**. `appendfsync always` loses nothing.
 /// - **Its replicas are behind it.** When one is promoted, what it had not received yet is lost in the same way. Redis has no
-///   remedy for that; `min-replicas-to-write` bounds the time. Where a revocation must never be lost, use a store that
-///   replicates synchronously, or access tokens and idle lifetimes that are short.
+///   remedy for that; `min-replicas-to-write` bounds the time in which a primary without replicas is written to. Such a one
+///   still answers what is read, `check = store` included, as it was; what it can't find is an error. Where a revocation must
+///   never be lost, use a store that replicates synchronously, or access tokens and idle lifetimes that are short.
 /// - The user that the URL names needs `+@read +@write +@scripting +@connection +time`, for a cluster also `+cluster|slots`, on
 ///   the keys of the [prefix](RedisStoreBuilder::key_prefix), which are the only ones that are touched. With `+info` too, opening
 ///   the store refuses a server that is too old, and warns in the log of one that evicts.
@@ -69,12 +71,13 @@ use crate::{error::StoreError, handle::SessionHandle};
 /// Time is the server's, read inside the scripts. Each atomic step is one Lua script, which a server that doesn't know it is
 /// taught on the way; so flushing scripts, restarts and failovers need no attention. A refresh is one round trip: the script
 /// rotates the token if that is all there is to do, and in every other case leaves the row as it is and gives it to
-/// [`Exchange::step`], whose outcome is written if the row is still the same, and decided anew if it isn't. A login is one
-/// round trip too, and verifying an access token none.
+/// [`Exchange::step`], whose outcome is written if the row is still the same, and decided anew if it isn't; an end or a change is
+/// noted for a minute, so that one which is sent twice is known. A login is one round trip too, but of a user who is at the limit of
+/// sessions a few more; verifying an access token is none.
 ///
 /// A row is one string, which a refresh replaces. It expires by itself a day after its session did, should no process be
-/// left to purge it. With its place in the list of its user and in that of the purge, a session takes some 800 bytes, and its claims
-/// and data.
+/// left to purge it; its place in the list of its user then stays until they are listed, all ended, or counted for a limit. With
+/// that place and the one in the list of the purge, a session takes some 800 bytes, and its claims and data.
 ///
 /// # On a cluster
 ///
@@ -92,9 +95,11 @@ use crate::{error::StoreError, handle::SessionHandle};
 ///   it before the operation is answered; if that process dies, another does it within 20 seconds. Such an entry of the feed may
 ///   come twice, and entries about rows of different slots come in the order in which they got there.
 ///
+/// While a slot is moved to another node, logins and ends that concern it may fail (`TRYAGAIN`).
+///
 /// Without a cluster all keys lie together. Then a login is one step, and so is an end with its entry in the feed and the
-/// sessions that end with it; only the sessions over the limit, and those that `revoke_all` ends, end one by one. The keys differ
-/// between the two, so sessions don't move from a server to a cluster.
+/// sessions that end with it, up to a hundred; only the sessions over the limit, and those that `revoke_all` ends, end one by one.
+/// The keys differ between the two, so sessions don't move from a server to a cluster.
 ///
 /// # Errors
 ///

@@ -11,6 +11,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use super::{
     codec::{self, Undecodable},
+    keys::Partition,
     scripts::{self, Call},
     steps::Sessions,
     values,
@@ -45,7 +46,7 @@ pub(super) async fn tend(sessions: &Sessions) {
     loop {
         interval.tick().await;
         if let Err(error) = sessions.tend_in_turn().await {
-            tracing::debug!(%error, "abandoned errands wait");
+            tracing::warn!(%error, "abandoned errands wait");
         }
     }
 }
@@ -57,22 +58,35 @@ impl Sessions {
         turn.arg(self.keys.tending()).arg(1).arg("NX").arg("PX").arg(codec::millis(term));
         match self.link.command(&turn).await? {
             Value::Nil => Ok(()),
-            _ => self.do_errands(ABANDONED).await,
+            _ => {
+                self.do_errands(ABANDONED).await;
+                Ok(())
+            }
         }
     }
 
-    /// Does every errand of at least an age.
-    pub(super) async fn do_errands(&self, age: Duration) -> Result<(), StoreError> {
+    /// Does every errand of at least an age, as far as it can be done.
+    pub(super) async fn do_errands(&self, age: Duration) {
         for partition in self.keys.partitions() {
-            let call = Call::new(&scripts::OVERDUE).key(self.keys.errands(partition)).arg(codec::millis(age));
-            let mut answer = self.link.call(call).await?.into_iter();
-            while let Some(name) = answer.next() {
-                let name: String = values::only(name)?;
-                let (begun_at, about) =
-                    (values::next_time(&mut answer)?, values::next::<Vec<u8>>(&mut answer)?);
-                tracing::info!(errand = name, "finishing what another process began");
+            if let Err(error) = self.do_errands_of(partition, age).await {
+                tracing::warn!(%error, "abandoned errands wait");
+            }
+        }
+    }
+
+    async fn do_errands_of(&self, partition: Partition, age: Duration) -> Result<(), StoreError> {
+        let call = Call::new(&scripts::OVERDUE).key(self.keys.errands(partition)).arg(codec::millis(age));
+        let mut answer = self.link.call(call).await?.into_iter();
+        while let Some(name) = answer.next() {
+            let name: String = values::only(name)?;
+            let (begun_at, about) = (values::next_time(&mut answer)?, values::next::<Vec<u8>>(&mut answer)?);
+            tracing::info!(errand = name, "finishing what another process began");
+            let done = async {
                 self.do_errand(&name, begun_at, &about).await?;
-                self.done(partition, &name).await?;
+                self.done(partition, &name).await
+            };
+            if let Err(error) = done.await {
+                tracing::warn!(%error, errand = name, "an abandoned errand waits");
             }
         }
         Ok(())
@@ -84,7 +98,7 @@ impl Sessions {
         match kind {
             "end" => self.publish(about).await,
             "replaced" => self.end_as_of(handle()?, EndReason::Replaced, begun_at).await.map(drop),
-            "evict" => self.end_each(vec![handle()?], EndReason::Evicted, begun_at).await.map(drop),
+            "evict" => self.end_or_stop(handle()?, EndReason::Evicted, begun_at).await.map(drop),
             "all" => self.finish_all(of, about).await,
             _ => Err(unknown()),
         }
@@ -100,7 +114,7 @@ impl Sessions {
         let reason = codec::decode_end(about).map_err(StoreError::new)?.reason;
         let mut handles = self.made_by(user, made_by).await?;
         handles.retain(|handle| handle.to_string() != except);
-        self.end_each(handles, reason, made_by).await?;
+        self.end_each(user, handles, reason, made_by).await?;
         if except.is_empty() {
             self.publish(&codec::encode_mark(user, made_by)).await?;
         }

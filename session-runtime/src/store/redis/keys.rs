@@ -73,6 +73,11 @@ impl Keys {
         self.key(partition, "errands")
     }
 
+    /// That the write of this number was done.
+    pub(super) fn note(&self, partition: Partition, id: [u8; 16]) -> String {
+        self.key(partition, &format!("note:{:032x}", u128::from_be_bytes(id)))
+    }
+
     /// The user's sessions, in the order in which they were made.
     pub(super) fn user(&self, user: &str) -> String {
         self.key(self.of_user(user), "user:") + user

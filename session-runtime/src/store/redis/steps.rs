@@ -1,14 +1,15 @@
 //! The operations, made of scripts: each script is one atomic step in one partition.
 
 use std::{
-    collections::{BTreeMap, HashMap},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
     time::Duration,
 };
 
+use aws_lc_rs::rand;
 use futures_util::{
     StreamExt as _, TryStreamExt as _,
-    future::{BoxFuture, try_join_all, try_join3},
+    future::{try_join, try_join_all},
     stream,
 };
 use redis::Value;
@@ -34,6 +35,9 @@ use crate::{
 /// How many requests of one operation are under way at once.
 const AT_ONCE: usize = 64;
 
+/// How many rows one step writes at most. The longer the step, the longer all other clients wait.
+const WRITTEN_AT_ONCE: usize = 100;
+
 /// How long a new session may be on its way from its user's list to its row. After that, it is stopped.
 const ON_ITS_WAY: Duration = Duration::from_secs(60);
 
@@ -54,7 +58,13 @@ impl Sessions {
         let place = loop {
             let place = self.reserve(&new, others.as_deref()).await?;
             match place.outcome {
-                Outcome::Taken => return Ok(Creation::HandleTaken),
+                // The same request may have been sent again because its answer was lost; then the row is still to be made.
+                Outcome::Taken => match self.look(new.handle).await? {
+                    seen if seen.row(new.handle)?.is_none() && place.at >= seen.now.before(ON_ITS_WAY) => {
+                        break Place { outcome: Outcome::Reserved, ..place };
+                    }
+                    _ => return Ok(Creation::HandleTaken),
+                },
                 Outcome::Full => return Ok(Creation::LimitReached),
                 Outcome::Made | Outcome::Ended | Outcome::Reserved => break place,
                 Outcome::Unsure => {
@@ -66,7 +76,13 @@ impl Sessions {
             }
         };
         let made = match place.outcome {
-            Outcome::Reserved => self.insert(&new, place.at).await?,
+            Outcome::Reserved => match self.insert(&new, place.at).await {
+                Ok(made) => made,
+                Err(error) => {
+                    self.spare(&new.user, place.handles).await;
+                    return Err(error);
+                }
+            },
             _ => Some(place.at),
         };
         self.evict(&new.user, place.handles, place.at).await?;
@@ -118,37 +134,41 @@ impl Sessions {
             .arg(new.handle.to_string())
             .arg(at.as_millis());
         let made = Place::of(self.link.call(with_row(call, new)).await?)?;
-        match made.outcome {
-            Outcome::Made => return Ok(Some(made.at)),
-            Outcome::Ended => {
-                if let Some(row) = self.look(new.handle).await?.row(new.handle)? {
+        if let Outcome::Made = made.outcome {
+            return Ok(Some(made.at));
+        }
+        let row = self.look(new.handle).await?.row(new.handle)?;
+        match (made.outcome, row) {
+            (Outcome::Ended, row) => {
+                if let Some(row) = row {
                     self.tell(&row).await?;
                 }
-                return Ok(Some(made.at));
+                Ok(Some(made.at))
             }
-            _ => self.forget(&new.user, new.handle).await?,
+            // The place is that of the session that has the handle.
+            (_, Some(row)) if row.user == new.user => Ok(None),
+            _ => self.forget(&new.user, &[new.handle]).await.map(|()| None),
         }
-        Ok(None)
     }
 
     /// When the user's other sessions expire; 0 for those that are dead.
     async fn expiries(&self, user: &str, place: &Place) -> Result<Vec<(SessionHandle, u64)>, StoreError> {
         let seen = self.look_at(&place.handles).await?;
-        let mut expiries = Vec::new();
-        for (handle, seen) in place.handles.iter().zip(seen) {
-            let expires_at = match seen.row(*handle)? {
+        let expiry = async |(handle, seen): (SessionHandle, Seen)| {
+            let expires_at = match seen.row(handle)? {
                 Some(row) if row.is_live(seen.now) => row.expires_at().as_millis().min(codec::NEVER),
                 Some(_) => 0,
                 // The creation that reserved the place may still be under way; later it must not arrive any more.
-                None if self.is_on_its_way(user, *handle, place.at).await? => codec::NEVER,
+                None if self.is_on_its_way(user, handle, place.at).await? => codec::NEVER,
                 None => {
-                    self.end_or_stop(*handle, EndReason::Revoked, place.at).await?;
+                    self.end_or_stop(handle, EndReason::Revoked, place.at).await?;
                     0
                 }
             };
-            expiries.push((*handle, expires_at));
-        }
-        Ok(expiries)
+            Ok((handle, expires_at))
+        };
+        let others = place.handles.iter().copied().zip(seen);
+        stream::iter(others).map(expiry).buffered(AT_ONCE).try_collect().await
     }
 
     /// Whether a session that has a place and no row was given it so lately that the row may be coming.
@@ -175,7 +195,17 @@ impl Sessions {
             self.end_or_stop(victim, EndReason::Evicted, as_of).await?;
             self.done(partition, &errands::evicting(victim)).await
         };
-        try_join_all(victims.into_iter().map(evict)).await.map(drop)
+        stream::iter(victims).map(evict).buffer_unordered(AT_ONCE).try_collect().await
+    }
+
+    /// Lets the sessions live that were to end in favour of one which could not be made.
+    async fn spare(&self, user: &str, victims: Vec<SessionHandle>) {
+        let partition = self.keys.of_user(user);
+        let spare = async |victim| self.done(partition, &errands::evicting(victim)).await;
+        let spared = stream::iter(victims).map(spare).buffer_unordered(AT_ONCE).try_collect::<()>();
+        if let Err(error) = spared.await {
+            tracing::debug!(%error, "sessions end in favour of one that could not be made");
+        }
     }
 }
 
@@ -274,22 +304,25 @@ impl Sessions {
         self.end_seen(handle, seen, reason, as_of).await
     }
 
-    /// As [`end_as_of`](Self::end_as_of); a session whose row is still to come ends when it comes.
-    async fn end_or_stop(
+    /// As [`end_as_of`](Self::end_as_of); a session whose row is still to come ends when it comes, and is answered with `None`.
+    pub(super) async fn end_or_stop(
         &self,
         handle: SessionHandle,
         reason: EndReason,
         as_of: Timestamp,
-    ) -> Result<bool, StoreError> {
-        let seen = self.look(handle).await?;
-        if seen.bytes.is_some() {
-            return self.end_seen(handle, seen, reason, as_of).await;
+    ) -> Result<Option<bool>, StoreError> {
+        let mut seen = self.look(handle).await?;
+        if seen.bytes.is_none() {
+            let marker = codec::encode_marker(&Ended { at: seen.now, reason });
+            match self.replace(handle, &seen, &marker).await? {
+                None => return Ok(None),
+                Some(newer) => seen = newer,
+            }
         }
-        let marker = codec::encode_marker(&Ended { at: seen.now, reason });
-        match self.replace(handle, &seen, &marker).await? {
-            None => Ok(false),
-            Some(newer) => self.end_seen(handle, newer, reason, as_of).await,
+        if seen.row(handle)?.is_none() {
+            return Ok(None);
         }
+        self.end_seen(handle, seen, reason, as_of).await.map(Some)
     }
 
     async fn end_seen(
@@ -299,12 +332,7 @@ impl Sessions {
         reason: EndReason,
         as_of: Timestamp,
     ) -> Result<bool, StoreError> {
-        let end = |row: Option<&mut Row>, now| {
-            let Some(row) = row else { return (false, None) };
-            let ended = row.end(reason, now) || row.end(reason, as_of);
-            (ended, if reason.shows_use() { row.replaces.take() } else { None })
-        };
-        self.transact(handle, seen, end).await
+        self.transact(handle, seen, ending(reason, as_of)).await
     }
 
     /// Ends the user's sessions: first nothing new is as old any more, then one after another ends, then every node is told.
@@ -327,7 +355,7 @@ impl Sessions {
         let errand: String = values::next(&mut answer)?;
         let mut handles = values::handles(answer)?;
         handles.retain(|handle| Some(*handle) != except);
-        let ended = self.end_each(handles, reason, made_by).await?;
+        let ended = self.end_each(&user, handles, reason, made_by).await?;
         if except.is_none() {
             self.publish(&codec::encode_mark(&user, made_by)).await?;
         }
@@ -348,18 +376,25 @@ impl Sessions {
         values::handles(handles.into_iter())
     }
 
-    /// Ends sessions. Returns those that were live.
+    /// Ends sessions of a user, who keeps no place for those that have no row. Returns those that were live.
     pub(super) async fn end_each(
         &self,
+        user: &str,
         handles: Vec<SessionHandle>,
         reason: EndReason,
         as_of: Timestamp,
     ) -> Result<Vec<SessionHandle>, StoreError> {
-        let end = async |handle| {
-            Ok::<_, StoreError>(self.end_or_stop(handle, reason, as_of).await?.then_some(handle))
+        let end =
+            async |handle| Ok::<_, StoreError>((handle, self.end_or_stop(handle, reason, as_of).await?));
+        let ends: Vec<_> = stream::iter(handles).map(end).buffered(AT_ONCE).try_collect().await?;
+        let that = |wanted| {
+            ends.iter().filter(move |(_, end)| *end == wanted).map(|(handle, _)| *handle).collect::<Vec<_>>()
         };
-        let ended: Vec<_> = stream::iter(handles).map(end).buffered(AT_ONCE).try_collect().await?;
-        Ok(ended.into_iter().flatten().collect())
+        let stopped = that(None);
+        if !stopped.is_empty() {
+            self.forget(user, &stopped).await?;
+        }
+        Ok(that(Some(true)))
     }
 }
 
@@ -370,11 +405,32 @@ impl Sessions {
         range.arg(self.keys.user(user)).arg(0).arg(-1);
         let handles: Vec<Value> = values::only(self.link.command(&range).await?)?;
         let handles = values::handles(handles.into_iter())?;
-        let mut live = Vec::new();
+        let (mut live, mut lost, mut now) = (Vec::new(), Vec::new(), Timestamp::default());
         for (handle, seen) in handles.iter().zip(self.look_at(&handles).await?) {
-            live.extend(seen.row(*handle)?.filter(|row| row.is_live(seen.now)));
+            now = now.max(seen.now);
+            match seen.row(*handle)? {
+                Some(row) => live.extend(Some(row).filter(|row| row.is_live(seen.now))),
+                None => lost.push(*handle),
+            }
+        }
+        if !lost.is_empty()
+            && let Err(error) = self.clear(user, lost, now).await
+        {
+            tracing::debug!(%error, "places stay of sessions that are gone");
         }
         Ok(live)
+    }
+
+    /// Gives up the places of sessions that have no row, unless they were taken so lately that the row may be coming.
+    async fn clear(
+        &self,
+        user: &str,
+        mut lost: Vec<SessionHandle>,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let old: HashSet<_> = self.made_by(user, now.before(ON_ITS_WAY)).await?.into_iter().collect();
+        lost.retain(|handle| old.contains(handle));
+        self.end_each(user, lost, EndReason::Revoked, now).await.map(drop)
     }
 
     pub(super) async fn purge(&self, retention: Duration, limit: usize) -> Result<Purge, StoreError> {
@@ -417,7 +473,7 @@ impl Sessions {
                 expired.push((handle, user));
             }
         }
-        let forget = async |(handle, user): (SessionHandle, Arc<str>)| self.forget(&user, handle).await;
+        let forget = async |(handle, user): (SessionHandle, Arc<str>)| self.forget(&user, &[handle]).await;
         stream::iter(deleted).map(forget).buffer_unordered(AT_ONCE).try_collect::<()>().await?;
         Ok(looked_at)
     }
@@ -462,16 +518,30 @@ impl Sessions {
     async fn transact<T>(
         &self,
         handle: SessionHandle,
-        mut seen: Seen,
+        seen: Seen,
         step: impl Fn(Option<&mut Row>, Timestamp) -> (T, Option<Box<SessionHandle>>),
     ) -> Result<T, StoreError> {
+        let (answer, written) = self.transact_here(handle, seen, step).await?;
+        if let Some(written) = written {
+            self.follow_up(written).await?;
+        }
+        Ok(answer)
+    }
+
+    /// The part of [`transact`](Self::transact) that lies in the row's slot. Returns also what was written, if anything was.
+    async fn transact_here<T>(
+        &self,
+        handle: SessionHandle,
+        mut seen: Seen,
+        step: impl Fn(Option<&mut Row>, Timestamp) -> (T, Option<Box<SessionHandle>>),
+    ) -> Result<(T, Option<Written>), StoreError> {
         loop {
             let before = seen.row(handle)?;
             let mut row = before.clone();
             let (answer, replaced) = step(row.as_mut(), seen.now);
-            let (Some(before), Some(row)) = (before, row) else { return Ok(answer) };
+            let (Some(before), Some(row)) = (before, row) else { return Ok((answer, None)) };
             if row == before {
-                return Ok(answer);
+                return Ok((answer, None));
             }
             let now = seen.now;
             let mut writes = vec![Write::of(seen, &before, row)];
@@ -479,15 +549,16 @@ impl Sessions {
             match self.write(&writes, replaced).await? {
                 Some(newer) => seen = newer,
                 None => {
-                    self.follow_up(writes, replaced, now).await?;
-                    return Ok(answer);
+                    let partition = self.keys.of_handle(handle);
+                    let ended = writes.into_iter().filter_map(|write| write.newly_ended).collect();
+                    return Ok((answer, Some(Written { partition, at: now, ended, replaced })));
                 }
             }
         }
     }
 
-    /// Adds the ends of the sessions that end with a row, in the same step, as far as they lie in the same slot. Returns the
-    /// first that doesn't: it ends afterwards, and until it has, an errand tells of it.
+    /// Adds the ends of the sessions that end with a row, in the same step, as far as they lie in the same slot and are not too
+    /// many. Returns the first of the others: it ends afterwards, and until it has, an errand tells of it.
     async fn take_along(
         &self,
         writes: &mut Vec<Write>,
@@ -495,7 +566,8 @@ impl Sessions {
         now: Timestamp,
     ) -> Result<Option<SessionHandle>, StoreError> {
         while let Some(handle) = replaced.as_deref().copied() {
-            if self.keys.of_handle(handle) != self.keys.of_handle(writes[0].handle) {
+            let is_elsewhere = self.keys.of_handle(handle) != self.keys.of_handle(writes[0].handle);
+            if is_elsewhere || writes.len() == WRITTEN_AT_ONCE {
                 return Ok(Some(handle));
             }
             let seen = self.look(handle).await?;
@@ -518,12 +590,15 @@ impl Sessions {
         seen: &Seen,
         bytes: &[u8],
     ) -> Result<Option<Seen>, StoreError> {
-        let write = Write { handle, seen: seen.clone(), bytes: bytes.to_owned(), newly_ended: None };
+        let (seen, bytes) = (seen.clone(), bytes.to_owned());
+        let write = Write { handle, seen, bytes, newly_ended: None, is_made_once: false };
         self.write(&[write], None).await
     }
 
     /// Compare and set for rows of one slot: all of them, or none. Returns what is in the first one's place, if one is not what was
     /// seen.
+    ///
+    /// Others may have written the very same bytes, so a note tells whether it was this request, should it arrive twice.
     async fn write(
         &self,
         writes: &[Write],
@@ -534,9 +609,13 @@ impl Sessions {
         for write in writes {
             call = call.key(self.keys.row(write.handle));
         }
+        let mut id = [0; 16];
+        rand::fill(&mut id).map_err(|_| StoreError::new("the system gives no random numbers"))?;
         call = call.key(self.keys.due(partition)).key(self.keys.errands(partition));
-        call = call.key(self.keys.feed_in(partition));
+        call = call.key(self.keys.note(partition, id)).key(self.keys.feed_in(partition));
+        let is_noted = replaced.is_some() || writes.iter().any(|write| write.is_made_once);
         call = call.arg(replaced.map(|handle| handle.to_string()).unwrap_or_default());
+        call = call.arg(u8::from(is_noted));
         for write in writes {
             let before = write.seen.bytes.as_deref().unwrap_or_default();
             call = call.arg(before).arg(&write.bytes[..]).arg(write.handle.to_string());
@@ -546,25 +625,32 @@ impl Sessions {
         answer.next().map(|present| Ok(Seen { now, bytes: values::bytes(present)? })).transpose()
     }
 
-    /// Does in other slots what belongs to rows that were written.
-    fn follow_up(
-        &self,
-        writes: Vec<Write>,
-        replaced: Option<SessionHandle>,
-        as_of: Timestamp,
-    ) -> BoxFuture<'_, Result<(), StoreError>> {
-        Box::pin(async move {
-            let partition = self.keys.of_handle(writes[0].handle);
-            let ended: Vec<_> = writes.into_iter().filter_map(|write| write.newly_ended).collect();
-            let tell = try_join_all(ended.iter().map(|row| self.tell(row)));
-            let forget = try_join_all(ended.iter().map(|row| self.forget(&row.user, row.handle)));
-            let end_replaced = async {
-                let Some(replaced) = replaced else { return Ok(()) };
-                self.end_as_of(replaced, EndReason::Replaced, as_of).await?;
-                self.done(partition, &errands::replacing(replaced)).await
-            };
-            try_join3(tell, forget, end_replaced).await.map(drop)
-        })
+    /// Does in other steps what belongs to rows that were written. A user may have made any number of sessions of which each
+    /// replaces the one before, so they end in a loop.
+    async fn follow_up(&self, mut written: Written) -> Result<(), StoreError> {
+        loop {
+            let ((), next) = try_join(self.report(&written.ended), self.end_replaced(&written)).await?;
+            match next {
+                Some(next) => written = next,
+                None => return Ok(()),
+            }
+        }
+    }
+
+    /// Tells of ended rows, and takes them out of the lists of their users.
+    async fn report(&self, ended: &[Row]) -> Result<(), StoreError> {
+        let report = async |row: &Row| try_join(self.tell(row), self.forget(&row.user, &[row.handle])).await;
+        try_join_all(ended.iter().map(report)).await.map(drop)
+    }
+
+    /// Ends the session that ends after what was written. If another one ends with it, there is an errand for that one.
+    async fn end_replaced(&self, written: &Written) -> Result<Option<Written>, StoreError> {
+        let Some(replaced) = written.replaced else { return Ok(None) };
+        let seen = self.look(replaced).await?;
+        let end = ending(EndReason::Replaced, written.at);
+        let (_, next) = self.transact_here(replaced, seen, end).await?;
+        self.done(written.partition, &errands::replacing(replaced)).await?;
+        Ok(next)
     }
 
     /// Takes the end of a row to the feed, unless it is there already because it lies in the same slot.
@@ -583,10 +669,13 @@ impl Sessions {
         self.link.command(&add).await.map(drop)
     }
 
-    /// Takes a session out of the list of its user.
-    async fn forget(&self, user: &str, handle: SessionHandle) -> Result<(), StoreError> {
+    /// Takes sessions out of the list of their user.
+    async fn forget(&self, user: &str, handles: &[SessionHandle]) -> Result<(), StoreError> {
         let mut remove = redis::cmd("ZREM");
-        remove.arg(self.keys.user(user)).arg(handle.to_string());
+        remove.arg(self.keys.user(user));
+        handles.iter().for_each(|handle| {
+            remove.arg(handle.to_string());
+        });
         self.link.command(&remove).await.map(drop)
     }
 
@@ -628,14 +717,26 @@ struct Write {
     seen: Seen,
     bytes: Vec<u8>,
     newly_ended: Option<Row>,
+    /// Whether to do it again would have another answer: it ends or changes the session.
+    is_made_once: bool,
 }
 
 impl Write {
     fn of(seen: Seen, before: &Row, row: Row) -> Self {
         let (handle, bytes) = (row.handle, codec::encode_row(&row));
+        let is_made_once = before.ended != row.ended || before.version != row.version;
         let newly_ended = (before.ended.is_none() && row.ended.is_some()).then_some(row);
-        Self { handle, seen, bytes, newly_ended }
+        Self { handle, seen, bytes, newly_ended, is_made_once }
     }
+}
+
+/// What was written to one slot, and is to be followed up.
+struct Written {
+    partition: Partition,
+    at: Timestamp,
+    ended: Vec<Row>,
+    /// The session that ends next.
+    replaced: Option<SessionHandle>,
 }
 
 /// What came of an attempt to make a session.
@@ -671,6 +772,18 @@ impl Place {
             _ => return Err(unexpected()),
         };
         Ok(Self { outcome, at: values::next_time(&mut answer)?, handles: values::handles(answer)? })
+    }
+}
+
+/// Ends a session that was to end at a time, and may have expired since.
+fn ending(
+    reason: EndReason,
+    as_of: Timestamp,
+) -> impl Fn(Option<&mut Row>, Timestamp) -> (bool, Option<Box<SessionHandle>>) {
+    move |row, now| {
+        let Some(row) = row else { return (false, None) };
+        let ended = row.end(reason, now) || row.end(reason, as_of);
+        (ended, if reason.shows_use() { row.replaces.take() } else { None })
     }
 }
 

@@ -2,7 +2,7 @@
 --
 -- KEYS: the user's sessions, the user's mark, the errands, the row, the due list, the feed if it lies in this slot.
 -- ARGV: the handle, five parts of the row, the room. Returns as `reserve` does, or 'made', the time and handles to evict.
-local handle, parts, room = ARGV[1], { unpack(ARGV, 2, 6) }, { unpack(ARGV, 7) }
+local handle, parts, room = ARGV[1], slice(ARGV, 2, 6), slice(ARGV, 7)
 local function insert_at(at)
   return insert(KEYS[4], KEYS[5], KEYS[3], KEYS[6], handle, at, parts)
 end

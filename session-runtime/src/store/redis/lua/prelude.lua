@@ -21,6 +21,15 @@ local function extend(list, more)
   return list
 end
 
+-- A list may be longer than what `unpack` has room for.
+local function slice(list, first, last)
+  local part = {}
+  for place = first, last or #list do
+    part[#part + 1] = list[place]
+  end
+  return part
+end
+
 local function is_row(bytes)
   return bytes and string.byte(bytes, 1) == 1
 end

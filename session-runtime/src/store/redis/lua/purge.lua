@@ -7,14 +7,13 @@ local answer = { #handles }
 for _, handle in ipairs(handles) do
   local key = ARGV[1] .. handle
   local row = redis.call('GET', key)
-  if not is_row(row) then
-    redis.call('ZREM', KEYS[1], handle)
-  else
+  -- Without memory, a script may only put something in once it has taken something out.
+  redis.call('ZREM', KEYS[1], handle)
+  if is_row(row) then
     local ended_at = struct.unpack('>I8', row, 116) - 1
     local dies_at = has_ended(row) and ended_at + retention or expiry(row)
     if dies_at <= at then
       redis.call('DEL', key)
-      redis.call('ZREM', KEYS[1], handle)
       answer[#answer + 1] = handle
       answer[#answer + 1] = user_of(row)
       answer[#answer + 1] = has_ended(row) and 0 or 1

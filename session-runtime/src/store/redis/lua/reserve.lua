@@ -2,12 +2,13 @@
 --
 -- `room`: max or 0, 'evict' or 'refuse', the handle that doesn't count or '', whether the user's other sessions were looked
 -- at, and of each that was its handle and when it expires, or 0 if it is dead.
--- Returns what became of it, the time, and handles: to look at if 'unsure', to evict if 'reserved'.
+-- Returns what became of it, the session's time, and handles: to look at if 'unsure', to evict if 'reserved'.
 local function reserve(user, mark, errands, handle, room)
-  local at = math.max(now(), tonumber(redis.call('GET', mark) or 0) + 1)
-  if redis.call('ZSCORE', user, handle) then
-    return { 'taken', at }
+  local place = redis.call('ZSCORE', user, handle)
+  if place then
+    return { 'taken', math.floor(tonumber(place) / 1000) }
   end
+  local at = math.max(now(), tonumber(redis.call('GET', mark) or 0) + 1)
   local max, victims = tonumber(room[1]), {}
   if max > 0 then
     local expiries = {}

@@ -7,6 +7,10 @@ local NEVER, DAY = 9007199254740991, 86400000
 local time = redis.call('TIME')
 local at = time[1] * 1000 + math.floor(time[2] / 1000)
 local row = redis.call('GET', KEYS[1])
+if not row then
+  -- Changes nothing, and fails on a server that may not write: what such a one lacks, another may have.
+  redis.call('DEL', KEYS[1])
+end
 -- What is none, or was cut short, is for the store to say.
 if not row or string.byte(row) ~= 1 or #row < 234 then
   return { at, row }
