@@ -193,6 +193,15 @@ async fn a_cluster_goes_on_after_primaries_died() {
 }
 
 #[tokio::test]
+async fn a_cluster_is_opened_while_a_server_of_it_is_silent() {
+    let Some(cluster) = RedisCluster::start() else { return };
+    cluster.freeze_primary_of("{silent:0}:feed");
+    let urls = cluster.urls();
+    let sessions = serve(RedisStore::cluster(urls.iter().map(String::as_str)).key_prefix("silent")).await;
+    sessions.create(&NewSession::new("alice")).await.expect("the cluster is whole");
+}
+
+#[tokio::test]
 async fn what_a_dead_process_left_undone_another_does() {
     let Some(cluster) = RedisCluster::shared() else { return };
     let (urls, prefix) = (cluster.urls(), fresh_prefix());

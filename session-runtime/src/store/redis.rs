@@ -249,6 +249,8 @@ impl RedisStoreBuilder {
     }
 
     /// How long to wait for a connection, its handshakes included; 2 s by default.
+    ///
+    /// A node of a cluster has a third of it, so that a silent one does not keep the others from being reached.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.timeouts.connect = timeout;
         self
@@ -344,7 +346,7 @@ impl RedisStoreBuilder {
 
     fn cluster(&self, infos: Vec<ConnectionInfo>, timeouts: Timeouts) -> Result<ClusterClient, RedisError> {
         let mut builder = ClusterClient::builder(infos)
-            .connection_timeout(timeouts.connect)
+            .connection_timeout(timeouts.of_a_node())
             .response_timeout(timeouts.response)
             .tcp_settings(timeouts.of_tcp())
             .min_retry_wait(20)

@@ -206,6 +206,12 @@ impl Timeouts {
             .set_pipeline_buffer_size(Self::QUEUE)
     }
 
+    /// What a node of a cluster has for a connection. A silent one is waited for twice: as one of those that are given, and as one of
+    /// those that the others name. That must leave time for the others.
+    pub(super) fn of_a_node(self) -> Duration {
+        self.connect / 3
+    }
+
     /// A request leaves at once, whatever is under way. What the network has held back for longer than anybody waits for the answer
     /// does not arrive after all, where the system can see to it.
     pub(super) fn of_tcp(self) -> TcpSettings {
