@@ -202,6 +202,23 @@ async fn a_cluster_is_opened_while_a_server_of_it_is_silent() {
 }
 
 #[tokio::test]
+async fn a_silent_primary_of_a_cluster_is_left_for_the_one_that_took_over() {
+    let Some(cluster) = RedisCluster::start() else { return };
+    let urls = cluster.urls();
+    let builder = RedisStore::cluster(urls.iter().map(String::as_str)).key_prefix("left");
+    let (here, there) = (serve(builder.clone()).await, serve(builder).await);
+    let tokens = here.create(&NewSession::new("alice")).await.expect("the cluster answers");
+    let rows = ["--scan", "--pattern", &format!("*:row:{}", tokens.handle())];
+    let row = cluster.nodes().iter().map(|node| node.ask(&rows)).find(|row| !row.is_empty());
+    cluster.freeze_primary_of(&row.expect("somebody has the row"));
+    let left_at = Instant::now();
+    let tokens = until_back(|| refreshed(&here, &tokens)).await;
+    until_back(|| here.revoke(tokens.handle())).await;
+    until_refused(&there, &tokens).await;
+    assert!(left_at.elapsed() < Duration::from_secs(10), "it took {:?}", left_at.elapsed());
+}
+
+#[tokio::test]
 async fn what_a_dead_process_left_undone_another_does() {
     let Some(cluster) = RedisCluster::shared() else { return };
     let (urls, prefix) = (cluster.urls(), fresh_prefix());

@@ -232,7 +232,8 @@ impl Wire {
 
     /// Whether a new connection may do better: this one is broken or half open, or leads to a server that is no primary any more.
     ///
-    /// That of a cluster replaces its parts by itself.
+    /// That of a cluster replaces its parts by itself, but waits for one that is silent, even if another has taken over.
+    /// The new one lasts for as long as an answer is waited for, which bounds how often it is made.
     fn is_over(&self, error: &RedisError) -> bool {
         const DEMOTED: [ErrorKind; 2] =
             [ErrorKind::Server(ServerErrorKind::ReadOnly), ErrorKind::Server(ServerErrorKind::MasterDown)];
@@ -240,7 +241,7 @@ impl Wire {
             Self::Server(_) => {
                 error.is_io_error() || error.is_unrecoverable_error() || DEMOTED.contains(&error.kind())
             }
-            Self::Cluster(_) => error.kind() == ErrorKind::ClusterConnectionNotFound,
+            Self::Cluster(_) => error.is_timeout() || error.kind() == ErrorKind::ClusterConnectionNotFound,
         }
     }
 }
