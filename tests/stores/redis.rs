@@ -2,6 +2,7 @@
 
 use std::{
     error::Error,
+    net::{Ipv4Addr, TcpListener},
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -377,6 +378,16 @@ async fn a_failover_by_sentinel_logs_nobody_out() {
     assert!(matches!(late, SessionError::Unauthorised), "{late}");
     until_back(|| here.revoke(kept.handle())).await;
     until_refused(&there, &kept).await;
+}
+
+#[tokio::test]
+async fn a_silent_sentinel_keeps_nobody_from_the_server() {
+    let Some(servers) = RedisSentinel::start() else { return };
+    let silent = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+    let silent = format!("redis://{}", silent.local_addr().expect("a bound socket has an address"));
+    let builder = RedisStore::sentinel([&*silent, &*servers.url()], RedisSentinel::SERVICE);
+    let sessions = serve(builder.credentials("", Redis::PASSWORD)).await;
+    sessions.create(&NewSession::new("alice")).await.expect("the server answers");
 }
 
 #[tokio::test]

@@ -250,7 +250,9 @@ impl RedisStoreBuilder {
 
     /// How long to wait for a connection, its handshakes included; 2 s by default.
     ///
-    /// A node of a cluster has a third of it, so that a silent one does not keep the others from being reached.
+    /// A node of a cluster has a third of it, so that a silent one does not keep the others from being reached. With Sentinel, it
+    /// covers the search for the server too, in which a silent Sentinel takes up to 1.5 s: with less than 2 s, the others may not be
+    /// heard.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.timeouts.connect = timeout;
         self

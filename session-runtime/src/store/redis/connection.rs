@@ -146,8 +146,7 @@ impl Link {
     }
 
     async fn dial(&self) -> Result<Vec<Wire>, RedisError> {
-        let dial = try_join_all((0..self.lanes).map(|_| self.dialer.dial(self.timeouts)));
-        let dialed = timeout(self.timeouts.connect, dial).await;
+        let dialed = timeout(self.timeouts.connect, self.dialer.dial(self.lanes, self.timeouts)).await;
         dialed.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into()))
     }
 
@@ -180,19 +179,23 @@ impl fmt::Debug for Link {
 }
 
 impl Dialer {
-    async fn dial(&self, timeouts: Timeouts) -> Result<Wire, RedisError> {
-        let config = timeouts.of_a_server();
+    async fn dial(&self, lanes: usize, timeouts: Timeouts) -> Result<Vec<Wire>, RedisError> {
         match self {
-            Self::Server(client) => {
-                client.get_multiplexed_async_connection_with_config(&config).await.map(Wire::Server)
-            }
+            Self::Server(client) => dial_server(client, lanes, timeouts).await,
             Self::Sentinel(client) => {
-                let mut client = client.lock().await;
-                client.get_async_connection_with_config(&config).await.map(Wire::Server)
+                // Once for all lanes: a silent Sentinel takes its time in each search.
+                let found = client.lock().await.async_get_client().await?;
+                dial_server(&found, lanes, timeouts).await
             }
-            Self::Cluster(client) => client.get_async_connection().await.map(Wire::Cluster),
+            Self::Cluster(client) => Ok(vec![Wire::Cluster(client.get_async_connection().await?)]),
         }
     }
+}
+
+async fn dial_server(client: &Client, lanes: usize, timeouts: Timeouts) -> Result<Vec<Wire>, RedisError> {
+    let config = timeouts.of_a_server();
+    let lanes = (0..lanes).map(|_| client.get_multiplexed_async_connection_with_config(&config));
+    Ok(try_join_all(lanes).await?.into_iter().map(Wire::Server).collect())
 }
 
 impl Timeouts {
