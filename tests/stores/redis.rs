@@ -13,7 +13,7 @@ use std::{
 use futures_util::future::join_all;
 use session_runtime::{
     BeyondLimit, NewSession, SessionError, SessionStore as _, Sessions, Tokens,
-    store::{Cursor, RedisStore, RedisStoreBuilder, Revocation},
+    store::{Cursor, EndReason, RedisStore, RedisStoreBuilder, Revocation},
     testing::conformance::Conformance,
 };
 use tests::servers::{Redis, RedisCluster, RedisSentinel, free_port};
@@ -333,6 +333,29 @@ async fn what_one_node_ends_another_refuses_within_milliseconds() {
     eprintln!("from revocation to refusal: median {:?}, p99 {:?}", took[50], took[98]);
     // Not the slowest, which tell of the machine that the test runs on.
     assert!(took[50] < Duration::from_millis(50), "it took {took:?}");
+}
+
+#[tokio::test]
+async fn a_protocol_in_the_url_changes_nothing() {
+    let Some(redis) = Redis::start() else { return };
+    let builder = RedisStore::builder(&format!("{}?protocol=resp3", redis.url()));
+    let (here, there) = (open(builder.clone()).await, open(builder).await);
+    let user: Arc<str> = "alice".into();
+    here.revoke_all(user, None, EndReason::Revoked).await.expect("the server answers");
+    let told = there.revocations(Cursor::default(), Duration::from_secs(30)).await;
+    let told = told.expect("the server answers");
+    assert_eq!(told.revocations.len(), 1, "{told:?}");
+
+    let waits = || {
+        let stats = redis.ask(&["info", "commandstats"]);
+        let calls = stats.split("cmdstat_xread:calls=").nth(1).and_then(|calls| calls.split(',').next());
+        calls.map_or(0, |calls| calls.parse::<usize>().expect("a number"))
+    };
+    let before = waits();
+    let nothing = there.revocations(told.next, Duration::from_secs(2)).await.expect("the server answers");
+    assert!(nothing.revocations.is_empty(), "{nothing:?}");
+    // Two stores, each of which asks once a second.
+    assert!(waits() - before < 10, "{} times the feed was asked for", waits() - before);
 }
 
 #[tokio::test]

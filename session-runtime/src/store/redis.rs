@@ -13,7 +13,8 @@ mod values;
 use std::{fmt, sync::Arc, time::Duration};
 
 use redis::{
-    Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo as _, RedisError, TlsCertificates, TlsMode,
+    Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo as _, ProtocolVersion, RedisError,
+    TlsCertificates, TlsMode,
     cluster::ClusterClient,
     sentinel::{SentinelClient, SentinelClientBuilder, SentinelServerType},
 };
@@ -316,16 +317,15 @@ impl RedisStoreBuilder {
         // Without the URL, in which there may be a password.
         let unreadable = |cause| StoreError::new(UnreadableUrl { number, cause });
         let info = url.into_connection_info().map_err(unreadable)?;
-        match &self.credentials {
-            Some((user, password)) if !self.is_sentinel() => {
-                let mut settings = info.redis_settings().clone().set_password(password);
-                if !user.is_empty() {
-                    settings = settings.set_username(user);
-                }
-                Ok(info.set_redis_settings(settings))
+        // In the newer protocol, some answers have another form.
+        let mut settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP2);
+        if let Some((user, password)) = self.credentials.as_ref().filter(|_| !self.is_sentinel()) {
+            settings = settings.set_password(password);
+            if !user.is_empty() {
+                settings = settings.set_username(user);
             }
-            _ => Ok(info),
         }
+        Ok(info.set_redis_settings(settings))
     }
 
     fn is_sentinel(&self) -> bool {
