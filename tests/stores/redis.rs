@@ -203,6 +203,16 @@ async fn a_cluster_is_opened_while_a_server_of_it_is_silent() {
 }
 
 #[tokio::test]
+async fn servers_of_a_cluster_are_reached_with_what_the_first_url_names() {
+    let Some(cluster) = RedisCluster::shared() else { return };
+    let (first, others) = (cluster.urls().swap_remove(0), &cluster.nodes()[1..]);
+    let others = others.iter().map(|node| format!("redis://127.0.0.1:{}", node.port()));
+    let urls: Vec<_> = [first].into_iter().chain(others).collect();
+    let builder = RedisStore::cluster(urls.iter().map(String::as_str)).key_prefix(fresh_prefix());
+    serve(builder).await.create(&NewSession::new("alice")).await.expect("the cluster answers");
+}
+
+#[tokio::test]
 async fn a_silent_primary_of_a_cluster_is_left_for_the_one_that_took_over() {
     let Some(cluster) = RedisCluster::start() else { return };
     let urls = cluster.urls();
@@ -264,6 +274,8 @@ async fn what_is_wrong_with_a_server_is_said_without_its_password() {
     let Some(redis) = Redis::shared() else { return };
     let port = redis.server().port();
     let wrong = "wr0ng-passw0rd";
+    let mine = format!("redis://:{wrong}@127.0.0.1:1");
+    let (others, nobodys) = (format!("redis://other:{wrong}@127.0.0.1:2"), "redis://127.0.0.1:2");
     let builders = [
         ("authentication failed", RedisStore::builder(&format!("redis://:{wrong}@127.0.0.1:{port}"))),
         ("refused", RedisStore::builder(&format!("redis://:{wrong}@127.0.0.1:{}", free_port()))),
@@ -271,6 +283,12 @@ async fn what_is_wrong_with_a_server_is_said_without_its_password() {
         ("URL number 1", RedisStore::builder(&format!("redis://:{wrong}@127.0.0.1:port"))),
         ("URL number 2", RedisStore::cluster(["redis://127.0.0.1", wrong])),
         ("no URL", RedisStore::cluster([])),
+        ("number 2 names another user or password", RedisStore::cluster([&*mine, &*others])),
+        ("number 2 names another user or password", RedisStore::cluster([nobodys, &*mine])),
+        ("number 3 names another database", RedisStore::cluster([&*mine, &*mine, "redis://a/1"])),
+        ("number 2 asks for TLS", RedisStore::cluster([&*mine, "rediss://a"])),
+        ("number 2 asks for TLS", RedisStore::sentinel([&*mine, "rediss://a"], "sessions")),
+        ("number 2 asks for no TLS", RedisStore::sentinel(["rediss://a", nobodys], "sessions")),
         ("key prefix", RedisStore::builder(&redis.url()).key_prefix("a{b}")),
     ];
     for (meant, builder) in builders {

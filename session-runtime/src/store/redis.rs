@@ -128,8 +128,8 @@ impl RedisStore {
         RedisStoreBuilder::new(Servers::One, [url])
     }
 
-    /// Settings for a cluster, of which some nodes are named by their URLs; the others are found. User, password and TLS are those of
-    /// the first URL.
+    /// Settings for a cluster, of which some nodes are named by their URLs; the others are found. All have the user and the password of
+    /// the first URL, and TLS if it asks for it; no other URL may name something else.
     ///
     /// ```no_run
     /// # use session_runtime::store::RedisStore;
@@ -143,8 +143,8 @@ impl RedisStore {
         RedisStoreBuilder::new(Servers::Cluster, urls)
     }
 
-    /// Settings for the server that Sentinels, named by their URLs, call `service` and elect. TLS is used for both if it is for the
-    /// first Sentinel; the URL's user and password are the Sentinels', and the server's are
+    /// Settings for the server that Sentinels, named by their URLs, call `service` and elect. TLS is used for both if the URLs
+    /// ask for it, which is for all or none of them. User and password of the first URL are those of all Sentinels; the server's are
     /// [set apart](RedisStoreBuilder::credentials).
     ///
     /// ```no_run
@@ -307,10 +307,48 @@ impl RedisStoreBuilder {
     }
 
     fn connection_infos(&self) -> Result<Vec<ConnectionInfo>, StoreError> {
-        if self.urls.is_empty() {
+        let infos = self.urls.iter().zip(1..).map(|(url, number)| self.connection_info(number, url));
+        let infos: Vec<_> = infos.collect::<Result<_, _>>()?;
+        let Some(first) = infos.first().cloned() else {
             return Err(StoreError::new("no URL of a Redis server was given"));
+        };
+        let alike = infos.into_iter().zip(1..).map(|(info, number)| {
+            let unlike = |what| StoreError::new(format!("Redis URL number {number} {what}"));
+            self.like_first(&first, info).map_err(unlike)
+        });
+        alike.collect()
+    }
+
+    /// Gives a server what the first one has and its own URL does not name.
+    fn like_first(
+        &self,
+        first: &ConnectionInfo,
+        info: ConnectionInfo,
+    ) -> Result<ConnectionInfo, &'static str> {
+        let (model, mut settings) = (first.redis_settings(), info.redis_settings().clone());
+        if settings.username().is_none() && settings.password().is_none() {
+            settings = model.clone().set_db(settings.db());
         }
-        self.urls.iter().enumerate().map(|(number, url)| self.connection_info(number + 1, url)).collect()
+        if (settings.username(), settings.password()) != (model.username(), model.password()) {
+            return Err("names another user or password than the first");
+        }
+        if ![0, model.db()].contains(&settings.db()) {
+            return Err("names another database than the first");
+        }
+        let addr = match (first.addr(), info.addr()) {
+            (&ConnectionAddr::TcpTls { insecure, .. }, ConnectionAddr::Tcp(host, port))
+                if !self.is_sentinel() =>
+            {
+                ConnectionAddr::TcpTls { host: host.clone(), port: *port, insecure, tls_params: None }
+            }
+            (_, addr) => addr.clone(),
+        };
+        let info = info.set_redis_settings(settings.set_db(model.db())).set_addr(addr);
+        match (is_encrypted(first), is_encrypted(&info)) {
+            (false, true) => Err("asks for TLS, which the first does not"),
+            (true, false) => Err("asks for no TLS, which the first does"),
+            _ => Ok(info),
+        }
     }
 
     fn connection_info(&self, number: usize, url: &str) -> Result<ConnectionInfo, StoreError> {
@@ -488,5 +526,20 @@ impl SessionStore for RedisStore {
                 timeout_at(patience.map_or(next_look, |patience| patience.min(next_look)), news.changed())
                     .await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_of_a_cluster_has_what_only_the_first_url_names() {
+        let urls = ["rediss://app:its-password@a", "redis://b:1"];
+        let infos = RedisStore::cluster(urls).connection_infos().unwrap();
+        assert!(is_encrypted(&infos[1]));
+        assert_eq!(infos[1].addr().to_string(), "b:1");
+        let settings = infos[1].redis_settings();
+        assert_eq!((settings.username(), settings.password()), (Some("app"), Some("its-password")));
     }
 }
