@@ -298,8 +298,9 @@ async fn what_is_wrong_with_a_server_is_said_without_its_password() {
         assert!(error.to_string().to_lowercase().contains(&meant.to_lowercase()), "{meant}: {error}");
         assert!(!text.contains(wrong) && !text.contains(Redis::PASSWORD), "{text}");
     }
-    let store =
-        open(RedisStore::builder(&format!("redis://127.0.0.1:{port}")).credentials("", Redis::PASSWORD));
+    let store = open(
+        RedisStore::builder(&format!("redis://nobody@127.0.0.1:{port}")).credentials("", Redis::PASSWORD),
+    );
     assert!(!format!("{:?}", store.await).contains(Redis::PASSWORD));
 }
 

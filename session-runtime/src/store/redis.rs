@@ -13,8 +13,8 @@ mod values;
 use std::{fmt, sync::Arc, time::Duration};
 
 use redis::{
-    Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo as _, ProtocolVersion, RedisError,
-    TlsCertificates, TlsMode,
+    Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo as _, ProtocolVersion, RedisConnectionInfo,
+    RedisError, TlsCertificates, TlsMode,
     cluster::ClusterClient,
     sentinel::{SentinelClient, SentinelClientBuilder, SentinelServerType},
 };
@@ -355,14 +355,15 @@ impl RedisStoreBuilder {
         // Without the URL, in which there may be a password.
         let unreadable = |cause| StoreError::new(UnreadableUrl { number, cause });
         let info = url.into_connection_info().map_err(unreadable)?;
-        // In the newer protocol, some answers have another form.
-        let mut settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP2);
+        let mut settings = info.redis_settings().clone();
         if let Some((user, password)) = self.credentials.as_ref().filter(|_| !self.is_sentinel()) {
-            settings = settings.set_password(password);
+            settings = RedisConnectionInfo::default().set_db(settings.db()).set_password(password);
             if !user.is_empty() {
                 settings = settings.set_username(user);
             }
         }
+        // In the newer protocol, some answers have another form.
+        let settings = settings.set_protocol(ProtocolVersion::RESP2);
         Ok(info.set_redis_settings(settings))
     }
 
