@@ -446,7 +446,8 @@ impl RedisSentinel {
         });
         let sentinel = Server::start(folder(), move |folder, port| watch(folder, port, of));
         let servers = Self { primary, _replica: replica, sentinel };
-        let is_known = || servers.ask_sentinel("master").contains("num-slaves\n1");
+        let is_known =
+            || servers.ask_sentinel(&["sentinel", "master", Self::SERVICE]).contains("num-slaves\n1");
         wait_until("the Sentinel knows the replica", is_known);
         Some(servers)
     }
@@ -467,12 +468,18 @@ impl RedisSentinel {
         self.primary.kill();
         let port = self.primary.port().to_string();
         wait_until("the replica takes over", || {
-            !self.ask_sentinel("get-master-addr-by-name").contains(&port)
+            !self.ask_sentinel(&["sentinel", "get-master-addr-by-name", Self::SERVICE]).contains(&port)
         });
     }
 
-    fn ask_sentinel(&self, question: &str) -> String {
-        ask(self.sentinel.port(), &["sentinel", question, Self::SERVICE])
+    /// Runs a command on the first primary, and returns what it answers.
+    pub fn ask(&self, command: &[&str]) -> String {
+        ask(self.primary.port(), command)
+    }
+
+    /// Runs a command on the Sentinel, and returns what it answers.
+    pub fn ask_sentinel(&self, command: &[&str]) -> String {
+        ask(self.sentinel.port(), command)
     }
 }
 

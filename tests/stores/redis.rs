@@ -433,6 +433,16 @@ async fn a_silent_sentinel_keeps_nobody_from_the_server() {
 }
 
 #[tokio::test]
+async fn sessions_behind_a_sentinel_lie_in_the_database_of_its_url() {
+    let Some(servers) = RedisSentinel::start() else { return };
+    let url = format!("{}/3", servers.url());
+    let builder = RedisStore::sentinel([&*url], RedisSentinel::SERVICE).credentials("", Redis::PASSWORD);
+    serve(builder).await.create(&NewSession::new("alice")).await.expect("the server answers");
+    assert_eq!(servers.ask(&["dbsize"]), "0");
+    assert_ne!(servers.ask(&["-n", "3", "dbsize"]), "0");
+}
+
+#[tokio::test]
 async fn a_token_is_kept_to_the_end_of_the_millisecond_that_it_may_be_kept_in() {
     let Some(redis) = Redis::shared() else { return };
     let sessions = serve(RedisStore::builder(&redis.url()).key_prefix(fresh_prefix())).await;

@@ -145,7 +145,7 @@ impl RedisStore {
 
     /// Settings for the server that Sentinels, named by their URLs, call `service` and elect. TLS is used for both if the URLs
     /// ask for it, which is for all or none of them. User and password of the first URL are those of all Sentinels; the server's are
-    /// [set apart](RedisStoreBuilder::credentials).
+    /// [set apart](RedisStoreBuilder::credentials). Its database is the server's.
     ///
     /// ```no_run
     /// # use session_runtime::store::RedisStore;
@@ -409,6 +409,7 @@ impl RedisStoreBuilder {
             .set_client_to_redis_tcp_settings(timeouts.of_tcp())
             .set_client_to_sentinel_tcp_settings(timeouts.of_tcp());
         for info in infos.iter().take(1) {
+            builder = builder.set_client_to_redis_db(info.redis_settings().db());
             if let Some(user) = info.redis_settings().username() {
                 builder = builder.set_client_to_sentinel_username(user);
             }
