@@ -443,6 +443,21 @@ async fn sessions_behind_a_sentinel_lie_in_the_database_of_its_url() {
 }
 
 #[tokio::test]
+async fn a_sentinel_and_its_server_need_the_rights_that_are_documented_and_no_more() {
+    let Some(servers) = RedisSentinel::start() else { return };
+    let user = ["acl", "setuser", "app", "on", ">app's"];
+    servers.ask_sentinel(&[&user[..], &["+role", "+sentinel|masters"]].concat());
+    let rights = ["~{session*", "+@read", "+@write", "+@scripting", "+@connection", "+time"];
+    servers.ask(&[&user[..], &rights].concat());
+    let url = servers.url().replace("redis://", "redis://app:app's@");
+    let builder = RedisStore::sentinel([&*url], RedisSentinel::SERVICE).credentials("app", "app's");
+    let error = builder.clone().open().await.expect_err("one right is missing");
+    assert!(error.to_string().to_lowercase().contains("perm"), "{error}");
+    servers.ask(&["acl", "setuser", "app", "+role"]);
+    serve(builder).await.create(&NewSession::new("alice")).await.expect("it may");
+}
+
+#[tokio::test]
 async fn a_token_is_kept_to_the_end_of_the_millisecond_that_it_may_be_kept_in() {
     let Some(redis) = Redis::shared() else { return };
     let sessions = serve(RedisStore::builder(&redis.url()).key_prefix(fresh_prefix())).await;

@@ -61,9 +61,10 @@ use crate::{error::StoreError, handle::SessionHandle};
 /// - **Its replicas are behind it.** When one is promoted, what it had not received yet is lost in the same way. Redis has no
 ///   remedy for that; `min-replicas-to-write` bounds the time. Where a revocation must never be lost, use a store that
 ///   replicates synchronously, or access tokens and idle lifetimes that are short.
-/// - The user that the URL names needs `+@read +@write +@scripting +@connection +time`, for a cluster also `+cluster|slots`, on
-///   the keys of the [prefix](RedisStoreBuilder::key_prefix), which are the only ones that are touched. With `+info` too, opening
-///   the store refuses a server that is too old, and warns in the log of one that evicts.
+/// - The user needs `+@read +@write +@scripting +@connection +time`, for a cluster also `+cluster|slots`, behind Sentinel also
+///   `+role`, on the keys of the [prefix](RedisStoreBuilder::key_prefix), which are the only ones that are touched. With `+info`
+///   too, opening the store refuses a server that is too old, and warns in the log of one that evicts. A user of the Sentinels needs
+///   `+role +sentinel|masters`.
 ///
 /// # How it works
 ///
@@ -260,6 +261,10 @@ impl RedisStoreBuilder {
     }
 
     /// The certificates, in PEM form, that the servers' certificates must come from; those that the system trusts by default.
+    ///
+    /// A certificate has to name the host of the URL. In a cluster, or behind Sentinel, it has to name the address that the server
+    /// announces, which is an IP address unless the servers are told otherwise (`cluster-announce-hostname` and
+    /// `cluster-preferred-endpoint-type hostname`, or `sentinel resolve-hostnames` and `sentinel announce-hostnames`).
     pub fn root_certificate(mut self, pem: impl Into<Vec<u8>>) -> Self {
         self.root_certificate = Some(pem.into());
         self
