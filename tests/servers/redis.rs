@@ -298,15 +298,36 @@ impl RedisCluster {
     ///
     /// If none does.
     pub fn kill_primary_of(&mut self, key: &str) {
-        let slot: u16 = self.0[0].ask(&["cluster", "keyslot", key]).parse().expect("a slot");
+        let (slot, primary) = self.primary_of(key);
+        self.0[primary].server.kill();
+        self.wait_until_replaced(slot, primary);
+    }
+
+    /// Stops the primary that has a key, so that its connections stay and nobody answers, and waits until its replica has taken over.
+    ///
+    /// # Panics
+    ///
+    /// If none does.
+    pub fn freeze_primary_of(&self, key: &str) {
+        let (slot, primary) = self.primary_of(key);
+        self.0[primary].server.freeze();
+        self.wait_until_replaced(slot, primary);
+    }
+
+    /// The slot of a key, and the place of its primary, whose replica has all that was written so far.
+    fn primary_of(&self, key: &str) -> (u16, usize) {
+        let slot = self.0[0].ask(&["cluster", "keyslot", key]).parse().expect("a slot");
         let port = self.0[0].primary_of(slot).expect("the slot is somebody's");
-        let killed = self.0.iter().position(|node| node.port() == port).expect("the node is ours");
+        let primary = self.0.iter().position(|node| node.port() == port).expect("the node is ours");
         // What is written goes to the replica a moment later.
-        self.0[killed].ask(&["wait", "1", "1000"]);
-        self.0[killed].server.kill();
-        let witness = &self.0[(killed + 1) % self.0.len()];
+        self.0[primary].ask(&["wait", "1", "1000"]);
+        (slot, primary)
+    }
+
+    fn wait_until_replaced(&self, slot: u16, gone: usize) {
+        let witness = &self.0[(gone + 1) % self.0.len()];
         wait_until("the replica takes over", || {
-            witness.primary_of(slot).is_some_and(|primary| primary != port)
+            witness.primary_of(slot).is_some_and(|primary| primary != self.0[gone].port())
                 && witness.ask(&["cluster", "info"]).contains("cluster_state:ok")
         });
     }
@@ -318,6 +339,8 @@ impl ClusterNode {
         let announced = proxy.as_ref().map(|proxy| proxy.port().to_string());
         let server = Server::start(folder, move |folder, port| {
             let mut launch = launch(folder, port, RedisCluster::SETTINGS);
+            // While one that is replaced copies what the other has, it does not end for `TERM`.
+            launch.stop = "KILL";
             launch.server.args(["--cluster-port", &bus]);
             if let Some(announced) = &announced {
                 launch.server.args(["--cluster-announce-port", announced]);
@@ -423,7 +446,8 @@ impl RedisSentinel {
         });
         let sentinel = Server::start(folder(), move |folder, port| watch(folder, port, of));
         let servers = Self { primary, _replica: replica, sentinel };
-        let is_known = || servers.ask_sentinel("master").contains("num-slaves\n1");
+        let is_known =
+            || servers.ask_sentinel(&["sentinel", "master", Self::SERVICE]).contains("num-slaves\n1");
         wait_until("the Sentinel knows the replica", is_known);
         Some(servers)
     }
@@ -444,12 +468,18 @@ impl RedisSentinel {
         self.primary.kill();
         let port = self.primary.port().to_string();
         wait_until("the replica takes over", || {
-            !self.ask_sentinel("get-master-addr-by-name").contains(&port)
+            !self.ask_sentinel(&["sentinel", "get-master-addr-by-name", Self::SERVICE]).contains(&port)
         });
     }
 
-    fn ask_sentinel(&self, question: &str) -> String {
-        ask(self.sentinel.port(), &["sentinel", question, Self::SERVICE])
+    /// Runs a command on the first primary, and returns what it answers.
+    pub fn ask(&self, command: &[&str]) -> String {
+        ask(self.primary.port(), command)
+    }
+
+    /// Runs a command on the Sentinel, and returns what it answers.
+    pub fn ask_sentinel(&self, command: &[&str]) -> String {
+        ask(self.sentinel.port(), command)
     }
 }
 

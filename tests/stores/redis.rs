@@ -4,6 +4,7 @@ mod steps;
 
 use std::{
     error::Error,
+    net::{Ipv4Addr, TcpListener},
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -14,7 +15,7 @@ use std::{
 use futures_util::future::join_all;
 use session_runtime::{
     BeyondLimit, NewSession, SessionError, SessionStore as _, Sessions, Tokens,
-    store::{Cursor, RedisStore, RedisStoreBuilder, Revocation},
+    store::{Cursor, EndReason, RedisStore, RedisStoreBuilder, Revocation},
     testing::conformance::Conformance,
 };
 use tests::servers::{Redis, RedisCluster, RedisSentinel, free_port};
@@ -195,6 +196,42 @@ async fn a_cluster_goes_on_after_primaries_died() {
 }
 
 #[tokio::test]
+async fn a_cluster_is_opened_while_a_server_of_it_is_silent() {
+    let Some(cluster) = RedisCluster::start() else { return };
+    cluster.freeze_primary_of("{silent:0}:feed");
+    let urls = cluster.urls();
+    let sessions = serve(RedisStore::cluster(urls.iter().map(String::as_str)).key_prefix("silent")).await;
+    sessions.create(&NewSession::new("alice")).await.expect("the cluster is whole");
+}
+
+#[tokio::test]
+async fn servers_of_a_cluster_are_reached_with_what_the_first_url_names() {
+    let Some(cluster) = RedisCluster::shared() else { return };
+    let (first, others) = (cluster.urls().swap_remove(0), &cluster.nodes()[1..]);
+    let others = others.iter().map(|node| format!("redis://127.0.0.1:{}", node.port()));
+    let urls: Vec<_> = [first].into_iter().chain(others).collect();
+    let builder = RedisStore::cluster(urls.iter().map(String::as_str)).key_prefix(fresh_prefix());
+    serve(builder).await.create(&NewSession::new("alice")).await.expect("the cluster answers");
+}
+
+#[tokio::test]
+async fn a_silent_primary_of_a_cluster_is_left_for_the_one_that_took_over() {
+    let Some(cluster) = RedisCluster::start() else { return };
+    let urls = cluster.urls();
+    let builder = RedisStore::cluster(urls.iter().map(String::as_str)).key_prefix("left");
+    let (here, there) = (serve(builder.clone()).await, serve(builder).await);
+    let tokens = here.create(&NewSession::new("alice")).await.expect("the cluster answers");
+    let rows = ["--scan", "--pattern", &format!("*:row:{}", tokens.handle())];
+    let row = cluster.nodes().iter().map(|node| node.ask(&rows)).find(|row| !row.is_empty());
+    cluster.freeze_primary_of(&row.expect("somebody has the row"));
+    let left_at = Instant::now();
+    let tokens = until_back(|| refreshed(&here, &tokens)).await;
+    until_back(|| here.revoke(tokens.handle())).await;
+    until_refused(&there, &tokens).await;
+    assert!(left_at.elapsed() < Duration::from_secs(10), "it took {:?}", left_at.elapsed());
+}
+
+#[tokio::test]
 async fn what_a_dead_process_left_undone_another_does() {
     let Some(cluster) = RedisCluster::shared() else { return };
     let (urls, prefix) = (cluster.urls(), fresh_prefix());
@@ -239,6 +276,8 @@ async fn what_is_wrong_with_a_server_is_said_without_its_password() {
     let Some(redis) = Redis::shared() else { return };
     let port = redis.server().port();
     let wrong = "wr0ng-passw0rd";
+    let mine = format!("redis://:{wrong}@127.0.0.1:1");
+    let (others, nobodys) = (format!("redis://other:{wrong}@127.0.0.1:2"), "redis://127.0.0.1:2");
     let builders = [
         ("authentication failed", RedisStore::builder(&format!("redis://:{wrong}@127.0.0.1:{port}"))),
         ("refused", RedisStore::builder(&format!("redis://:{wrong}@127.0.0.1:{}", free_port()))),
@@ -246,6 +285,12 @@ async fn what_is_wrong_with_a_server_is_said_without_its_password() {
         ("URL number 1", RedisStore::builder(&format!("redis://:{wrong}@127.0.0.1:port"))),
         ("URL number 2", RedisStore::cluster(["redis://127.0.0.1", wrong])),
         ("no URL", RedisStore::cluster([])),
+        ("number 2 names another user or password", RedisStore::cluster([&*mine, &*others])),
+        ("number 2 names another user or password", RedisStore::cluster([nobodys, &*mine])),
+        ("number 3 names another database", RedisStore::cluster([&*mine, &*mine, "redis://a/1"])),
+        ("number 2 asks for TLS", RedisStore::cluster([&*mine, "rediss://a"])),
+        ("number 2 asks for TLS", RedisStore::sentinel([&*mine, "rediss://a"], "sessions")),
+        ("number 2 asks for no TLS", RedisStore::sentinel(["rediss://a", nobodys], "sessions")),
         ("key prefix", RedisStore::builder(&redis.url()).key_prefix("a{b}")),
     ];
     for (meant, builder) in builders {
@@ -255,8 +300,9 @@ async fn what_is_wrong_with_a_server_is_said_without_its_password() {
         assert!(error.to_string().to_lowercase().contains(&meant.to_lowercase()), "{meant}: {error}");
         assert!(!text.contains(wrong) && !text.contains(Redis::PASSWORD), "{text}");
     }
-    let store =
-        open(RedisStore::builder(&format!("redis://127.0.0.1:{port}")).credentials("", Redis::PASSWORD));
+    let store = open(
+        RedisStore::builder(&format!("redis://nobody@127.0.0.1:{port}")).credentials("", Redis::PASSWORD),
+    );
     assert!(!format!("{:?}", store.await).contains(Redis::PASSWORD));
 }
 
@@ -311,6 +357,29 @@ async fn what_one_node_ends_another_refuses_within_milliseconds() {
 }
 
 #[tokio::test]
+async fn a_protocol_in_the_url_changes_nothing() {
+    let Some(redis) = Redis::start() else { return };
+    let builder = RedisStore::builder(&format!("{}?protocol=resp3", redis.url()));
+    let (here, there) = (open(builder.clone()).await, open(builder).await);
+    let user: Arc<str> = "alice".into();
+    here.revoke_all(user, None, EndReason::Revoked).await.expect("the server answers");
+    let told = there.revocations(Cursor::default(), Duration::from_secs(30)).await;
+    let told = told.expect("the server answers");
+    assert_eq!(told.revocations.len(), 1, "{told:?}");
+
+    let waits = || {
+        let stats = redis.ask(&["info", "commandstats"]);
+        let calls = stats.split("cmdstat_xread:calls=").nth(1).and_then(|calls| calls.split(',').next());
+        calls.map_or(0, |calls| calls.parse::<usize>().expect("a number"))
+    };
+    let before = waits();
+    let nothing = there.revocations(told.next, Duration::from_secs(2)).await.expect("the server answers");
+    assert!(nothing.revocations.is_empty(), "{nothing:?}");
+    // Two stores, each of which asks once a second.
+    assert!(waits() - before < 10, "{} times the feed was asked for", waits() - before);
+}
+
+#[tokio::test]
 async fn a_user_of_the_server_needs_the_rights_that_are_documented_and_no_more() {
     let Some(redis) = Redis::shared() else { return };
     let prefix = fresh_prefix();
@@ -353,6 +422,41 @@ async fn a_failover_by_sentinel_logs_nobody_out() {
     assert!(matches!(late, SessionError::Unauthorised), "{late}");
     until_back(|| here.revoke(kept.handle())).await;
     until_refused(&there, &kept).await;
+}
+
+#[tokio::test]
+async fn a_silent_sentinel_keeps_nobody_from_the_server() {
+    let Some(servers) = RedisSentinel::start() else { return };
+    let silent = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+    let silent = format!("redis://{}", silent.local_addr().expect("a bound socket has an address"));
+    let builder = RedisStore::sentinel([&*silent, &*servers.url()], RedisSentinel::SERVICE);
+    let sessions = serve(builder.credentials("", Redis::PASSWORD)).await;
+    sessions.create(&NewSession::new("alice")).await.expect("the server answers");
+}
+
+#[tokio::test]
+async fn sessions_behind_a_sentinel_lie_in_the_database_of_its_url() {
+    let Some(servers) = RedisSentinel::start() else { return };
+    let url = format!("{}/3", servers.url());
+    let builder = RedisStore::sentinel([&*url], RedisSentinel::SERVICE).credentials("", Redis::PASSWORD);
+    serve(builder).await.create(&NewSession::new("alice")).await.expect("the server answers");
+    assert_eq!(servers.ask(&["dbsize"]), "0");
+    assert_ne!(servers.ask(&["-n", "3", "dbsize"]), "0");
+}
+
+#[tokio::test]
+async fn a_sentinel_and_its_server_need_the_rights_that_are_documented_and_no_more() {
+    let Some(servers) = RedisSentinel::start() else { return };
+    let user = ["acl", "setuser", "app", "on", ">app's"];
+    servers.ask_sentinel(&[&user[..], &["+role", "+sentinel|masters"]].concat());
+    let rights = ["~{session*", "+@read", "+@write", "+@scripting", "+@connection", "+time"];
+    servers.ask(&[&user[..], &rights].concat());
+    let url = servers.url().replace("redis://", "redis://app:app's@");
+    let builder = RedisStore::sentinel([&*url], RedisSentinel::SERVICE).credentials("app", "app's");
+    let error = builder.clone().open().await.expect_err("one right is missing");
+    assert!(error.to_string().to_lowercase().contains("perm"), "{error}");
+    servers.ask(&["acl", "setuser", "app", "+role"]);
+    serve(builder).await.create(&NewSession::new("alice")).await.expect("it may");
 }
 
 #[tokio::test]

@@ -13,7 +13,8 @@ mod values;
 use std::{fmt, sync::Arc, time::Duration};
 
 use redis::{
-    Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo as _, RedisError, TlsCertificates, TlsMode,
+    Client, ConnectionAddr, ConnectionInfo, IntoConnectionInfo as _, ProtocolVersion, RedisConnectionInfo,
+    RedisError, TlsCertificates, TlsMode,
     cluster::ClusterClient,
     sentinel::{SentinelClient, SentinelClientBuilder, SentinelServerType},
 };
@@ -62,9 +63,10 @@ use crate::{error::StoreError, handle::SessionHandle};
 ///   remedy for that; `min-replicas-to-write` bounds the time in which a primary without replicas is written to. Such a one
 ///   still answers what is read, `check = store` included, as it was; what it can't find is an error. Where a revocation must
 ///   never be lost, use a store that replicates synchronously, or access tokens and idle lifetimes that are short.
-/// - The user that the URL names needs `+@read +@write +@scripting +@connection +time`, for a cluster also `+cluster|slots`, on
-///   the keys of the [prefix](RedisStoreBuilder::key_prefix), which are the only ones that are touched. With `+info` too, opening
-///   the store refuses a server that is too old, and warns in the log of one that evicts.
+/// - The user needs `+@read +@write +@scripting +@connection +time`, for a cluster also `+cluster|slots`, behind Sentinel also
+///   `+role`, on the keys of the [prefix](RedisStoreBuilder::key_prefix), which are the only ones that are touched. With `+info`
+///   too, opening the store refuses a server that is too old, and warns in the log of one that evicts. A user of the Sentinels needs
+///   `+role +sentinel|masters`.
 ///
 /// # How it works
 ///
@@ -132,8 +134,8 @@ impl RedisStore {
         RedisStoreBuilder::new(Servers::One, [url])
     }
 
-    /// Settings for a cluster, of which some nodes are named by their URLs; the others are found. User, password and TLS are those of
-    /// the first URL.
+    /// Settings for a cluster, of which some nodes are named by their URLs; the others are found. All have the user and the password of
+    /// the first URL, and TLS if it asks for it; no other URL may name something else.
     ///
     /// ```no_run
     /// # use session_runtime::store::RedisStore;
@@ -147,9 +149,9 @@ impl RedisStore {
         RedisStoreBuilder::new(Servers::Cluster, urls)
     }
 
-    /// Settings for the server that Sentinels, named by their URLs, call `service` and elect. TLS is used for both if it is for the
-    /// first Sentinel; the URL's user and password are the Sentinels', and the server's are
-    /// [set apart](RedisStoreBuilder::credentials).
+    /// Settings for the server that Sentinels, named by their URLs, call `service` and elect. TLS is used for both if the URLs
+    /// ask for it, which is for all or none of them. User and password of the first URL are those of all Sentinels; the server's are
+    /// [set apart](RedisStoreBuilder::credentials). Its database is the server's.
     ///
     /// ```no_run
     /// # use session_runtime::store::RedisStore;
@@ -254,12 +256,20 @@ impl RedisStoreBuilder {
     }
 
     /// How long to wait for a connection, its handshakes included; 2 s by default.
+    ///
+    /// A node of a cluster has a third of it, so that a silent one does not keep the others from being reached. With Sentinel, it
+    /// covers the search for the server too, in which a silent Sentinel takes up to 1.5 s: with less than 2 s, the others may not be
+    /// heard.
     pub fn connect_timeout(mut self, timeout: Duration) -> Self {
         self.timeouts.connect = timeout;
         self
     }
 
     /// The certificates, in PEM form, that the servers' certificates must come from; those that the system trusts by default.
+    ///
+    /// A certificate has to name the host of the URL. In a cluster, or behind Sentinel, it has to name the address that the server
+    /// announces, which is an IP address unless the servers are told otherwise (`cluster-announce-hostname` and
+    /// `cluster-preferred-endpoint-type hostname`, or `sentinel resolve-hostnames` and `sentinel announce-hostnames`).
     pub fn root_certificate(mut self, pem: impl Into<Vec<u8>>) -> Self {
         self.root_certificate = Some(pem.into());
         self
@@ -307,26 +317,64 @@ impl RedisStoreBuilder {
     }
 
     fn connection_infos(&self) -> Result<Vec<ConnectionInfo>, StoreError> {
-        if self.urls.is_empty() {
+        let infos = self.urls.iter().zip(1..).map(|(url, number)| self.connection_info(number, url));
+        let infos: Vec<_> = infos.collect::<Result<_, _>>()?;
+        let Some(first) = infos.first().cloned() else {
             return Err(StoreError::new("no URL of a Redis server was given"));
+        };
+        let alike = infos.into_iter().zip(1..).map(|(info, number)| {
+            let unlike = |what| StoreError::new(format!("Redis URL number {number} {what}"));
+            self.like_first(&first, info).map_err(unlike)
+        });
+        alike.collect()
+    }
+
+    /// Gives a server what the first one has and its own URL does not name.
+    fn like_first(
+        &self,
+        first: &ConnectionInfo,
+        info: ConnectionInfo,
+    ) -> Result<ConnectionInfo, &'static str> {
+        let (model, mut settings) = (first.redis_settings(), info.redis_settings().clone());
+        if settings.username().is_none() && settings.password().is_none() {
+            settings = model.clone().set_db(settings.db());
         }
-        self.urls.iter().enumerate().map(|(number, url)| self.connection_info(number + 1, url)).collect()
+        if (settings.username(), settings.password()) != (model.username(), model.password()) {
+            return Err("names another user or password than the first");
+        }
+        if ![0, model.db()].contains(&settings.db()) {
+            return Err("names another database than the first");
+        }
+        let addr = match (first.addr(), info.addr()) {
+            (&ConnectionAddr::TcpTls { insecure, .. }, ConnectionAddr::Tcp(host, port))
+                if !self.is_sentinel() =>
+            {
+                ConnectionAddr::TcpTls { host: host.clone(), port: *port, insecure, tls_params: None }
+            }
+            (_, addr) => addr.clone(),
+        };
+        let info = info.set_redis_settings(settings.set_db(model.db())).set_addr(addr);
+        match (is_encrypted(first), is_encrypted(&info)) {
+            (false, true) => Err("asks for TLS, which the first does not"),
+            (true, false) => Err("asks for no TLS, which the first does"),
+            _ => Ok(info),
+        }
     }
 
     fn connection_info(&self, number: usize, url: &str) -> Result<ConnectionInfo, StoreError> {
         // Without the URL, in which there may be a password.
         let unreadable = |cause| StoreError::new(UnreadableUrl { number, cause });
         let info = url.into_connection_info().map_err(unreadable)?;
-        match &self.credentials {
-            Some((user, password)) if !self.is_sentinel() => {
-                let mut settings = info.redis_settings().clone().set_password(password);
-                if !user.is_empty() {
-                    settings = settings.set_username(user);
-                }
-                Ok(info.set_redis_settings(settings))
+        let mut settings = info.redis_settings().clone();
+        if let Some((user, password)) = self.credentials.as_ref().filter(|_| !self.is_sentinel()) {
+            settings = RedisConnectionInfo::default().set_db(settings.db()).set_password(password);
+            if !user.is_empty() {
+                settings = settings.set_username(user);
             }
-            _ => Ok(info),
         }
+        // In the newer protocol, some answers have another form.
+        let settings = settings.set_protocol(ProtocolVersion::RESP2);
+        Ok(info.set_redis_settings(settings))
     }
 
     fn is_sentinel(&self) -> bool {
@@ -349,7 +397,7 @@ impl RedisStoreBuilder {
 
     fn cluster(&self, infos: Vec<ConnectionInfo>, timeouts: Timeouts) -> Result<ClusterClient, RedisError> {
         let mut builder = ClusterClient::builder(infos)
-            .connection_timeout(timeouts.connect)
+            .connection_timeout(timeouts.of_a_node())
             .response_timeout(timeouts.response)
             .tcp_settings(timeouts.of_tcp())
             .min_retry_wait(20)
@@ -371,6 +419,7 @@ impl RedisStoreBuilder {
             .set_client_to_redis_tcp_settings(timeouts.of_tcp())
             .set_client_to_sentinel_tcp_settings(timeouts.of_tcp());
         for info in infos.iter().take(1) {
+            builder = builder.set_client_to_redis_db(info.redis_settings().db());
             if let Some(user) = info.redis_settings().username() {
                 builder = builder.set_client_to_sentinel_username(user);
             }
@@ -489,5 +538,20 @@ impl SessionStore for RedisStore {
                 timeout_at(patience.map_or(next_look, |patience| patience.min(next_look)), news.changed())
                     .await;
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_node_of_a_cluster_has_what_only_the_first_url_names() {
+        let urls = ["rediss://app:its-password@a", "redis://b:1"];
+        let infos = RedisStore::cluster(urls).connection_infos().unwrap();
+        assert!(is_encrypted(&infos[1]));
+        assert_eq!(infos[1].addr().to_string(), "b:1");
+        let settings = infos[1].redis_settings();
+        assert_eq!((settings.username(), settings.password()), (Some("app"), Some("its-password")));
     }
 }

@@ -146,8 +146,7 @@ impl Link {
     }
 
     async fn dial(&self) -> Result<Vec<Wire>, RedisError> {
-        let dial = try_join_all((0..self.lanes).map(|_| self.dialer.dial(self.timeouts)));
-        let dialed = timeout(self.timeouts.connect, dial).await;
+        let dialed = timeout(self.timeouts.connect, self.dialer.dial(self.lanes, self.timeouts)).await;
         dialed.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into()))
     }
 
@@ -180,19 +179,23 @@ impl fmt::Debug for Link {
 }
 
 impl Dialer {
-    async fn dial(&self, timeouts: Timeouts) -> Result<Wire, RedisError> {
-        let config = timeouts.of_a_server();
+    async fn dial(&self, lanes: usize, timeouts: Timeouts) -> Result<Vec<Wire>, RedisError> {
         match self {
-            Self::Server(client) => {
-                client.get_multiplexed_async_connection_with_config(&config).await.map(Wire::Server)
-            }
+            Self::Server(client) => dial_server(client, lanes, timeouts).await,
             Self::Sentinel(client) => {
-                let mut client = client.lock().await;
-                client.get_async_connection_with_config(&config).await.map(Wire::Server)
+                // Once for all lanes: a silent Sentinel takes its time in each search.
+                let found = client.lock().await.async_get_client().await?;
+                dial_server(&found, lanes, timeouts).await
             }
-            Self::Cluster(client) => client.get_async_connection().await.map(Wire::Cluster),
+            Self::Cluster(client) => Ok(vec![Wire::Cluster(client.get_async_connection().await?)]),
         }
     }
+}
+
+async fn dial_server(client: &Client, lanes: usize, timeouts: Timeouts) -> Result<Vec<Wire>, RedisError> {
+    let config = timeouts.of_a_server();
+    let lanes = (0..lanes).map(|_| client.get_multiplexed_async_connection_with_config(&config));
+    Ok(try_join_all(lanes).await?.into_iter().map(Wire::Server).collect())
 }
 
 impl Timeouts {
@@ -204,6 +207,12 @@ impl Timeouts {
             .set_connection_timeout(Some(self.connect))
             .set_response_timeout(Some(self.response))
             .set_pipeline_buffer_size(Self::QUEUE)
+    }
+
+    /// What a node of a cluster has for a connection. A silent one is waited for twice: as one of those that are given, and as one of
+    /// those that the others name. That must leave time for the others.
+    pub(super) fn of_a_node(self) -> Duration {
+        self.connect / 3
     }
 
     /// A request leaves at once, whatever is under way. What the network has held back for longer than anybody waits for the answer
@@ -226,7 +235,8 @@ impl Wire {
 
     /// Whether a new connection may do better: this one is broken or half open, or leads to a server that is no primary any more.
     ///
-    /// That of a cluster replaces its parts by itself.
+    /// That of a cluster replaces its parts by itself, but waits for one that is silent, even if another has taken over.
+    /// The new one lasts for as long as an answer is waited for, which bounds how often it is made.
     fn is_over(&self, error: &RedisError) -> bool {
         const DEMOTED: [ErrorKind; 2] =
             [ErrorKind::Server(ServerErrorKind::ReadOnly), ErrorKind::Server(ServerErrorKind::MasterDown)];
@@ -234,7 +244,7 @@ impl Wire {
             Self::Server(_) => {
                 error.is_io_error() || error.is_unrecoverable_error() || DEMOTED.contains(&error.kind())
             }
-            Self::Cluster(_) => error.kind() == ErrorKind::ClusterConnectionNotFound,
+            Self::Cluster(_) => error.is_timeout() || error.kind() == ErrorKind::ClusterConnectionNotFound,
         }
     }
 }
