@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use futures_util::future::try_join_all;
+use futures_util::future::{BoxFuture, try_join_all};
 use redis::{
     AsyncConnectionConfig, Client, Cmd, ErrorKind, RedisError, ServerErrorKind, Value,
     aio::MultiplexedConnection, cluster::ClusterClient, cluster_async::ClusterConnection,
@@ -145,9 +145,12 @@ impl Link {
         }
     }
 
-    async fn dial(&self) -> Result<Vec<Wire>, RedisError> {
-        let dialed = timeout(self.timeouts.connect, self.dialer.dial(self.lanes, self.timeouts)).await;
-        dialed.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into()))
+    /// Boxed, because how deep the compiler can nest futures is limited, and those of an application stand around it.
+    fn dial(&self) -> BoxFuture<'_, Result<Vec<Wire>, RedisError>> {
+        Box::pin(async move {
+            let dialed = timeout(self.timeouts.connect, self.dialer.dial(self.lanes, self.timeouts)).await;
+            dialed.unwrap_or_else(|_| Err(io::Error::from(io::ErrorKind::TimedOut).into()))
+        })
     }
 
     fn opened(&self) -> Option<(Wire, u64)> {

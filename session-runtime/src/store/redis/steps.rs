@@ -9,7 +9,7 @@ use std::{
 use aws_lc_rs::rand;
 use futures_util::{
     StreamExt as _, TryStreamExt as _,
-    future::{try_join, try_join_all},
+    future::{BoxFuture, try_join, try_join_all},
     stream,
 };
 use redis::Value;
@@ -627,14 +627,18 @@ impl Sessions {
 
     /// Does in other steps what belongs to rows that were written. A user may have made any number of sessions of which each
     /// replaces the one before, so they end in a loop.
-    async fn follow_up(&self, mut written: Written) -> Result<(), StoreError> {
-        loop {
-            let ((), next) = try_join(self.report(&written.ended), self.end_replaced(&written)).await?;
-            match next {
-                Some(next) => written = next,
-                None => return Ok(()),
+    ///
+    /// Boxed, because what the compiler can nest in each other is limited, and an application's futures stand around it.
+    fn follow_up(&self, mut written: Written) -> BoxFuture<'_, Result<(), StoreError>> {
+        Box::pin(async move {
+            loop {
+                let ((), next) = try_join(self.report(&written.ended), self.end_replaced(&written)).await?;
+                match next {
+                    Some(next) => written = next,
+                    None => return Ok(()),
+                }
             }
-        }
+        })
     }
 
     /// Tells of ended rows, and takes them out of the lists of their users.
