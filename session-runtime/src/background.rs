@@ -60,8 +60,8 @@ pub(crate) async fn start(
 
 async fn follow_feed(engine: Weak<Engine>, mut cursor: Cursor) {
     while let Some(alive) = engine.upgrade() {
-        // So often that a feed without news is not taken for one that is behind.
-        let wait = FEED_WAIT.min(alive.config.feed_bound / 3);
+        // So often that a feed without news is not taken for one that is behind: what is known is up to two waits old.
+        let wait = FEED_WAIT.min(alive.config.feed_bound / 4);
         let (store, patience) = (Arc::clone(&alive.store), wait.saturating_add(alive.config.store_timeout));
         let asked = alive.revoked.asking();
         drop(alive);

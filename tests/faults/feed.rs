@@ -51,7 +51,8 @@ pub(crate) fn cut(bench: &mut Bench) -> Option<Outcome> {
         until("the bound takes effect", BOUND + SOON, || {
             stays.get(CLOSES, "/me") == StatusCode::SERVICE_UNAVAILABLE
         });
-        assert!(since.elapsed() > BOUND / 2, "it closed after {:?}", since.elapsed());
+        // What it knew was half as old by then.
+        assert!(since.elapsed() > BOUND / 3, "it closed after {:?}", since.elapsed());
         assert_eq!(gone.get(HEARS, "/me"), StatusCode::UNAUTHORIZED);
         assert_eq!(stays.get(HEARS, "/me"), StatusCode::OK);
         assert_eq!(gone.get(SERVES_ON, "/me"), StatusCode::OK, "it can't know of the end");
