@@ -42,6 +42,5 @@ impl Place {
 /// `nodes` are `//HOST:PORT,HOST:PORT,…`; the first may name a user and a password, which are those of all.
 async fn open_cluster(nodes: &str) -> Result<RedisStore, StoreError> {
     let nodes = nodes.trim_start_matches('/').split(',');
-    let urls: Vec<_> = nodes.map(|node| format!("redis://{node}")).collect();
-    RedisStore::cluster(urls.iter().map(String::as_str)).open().await
+    RedisStore::cluster(nodes.map(|node| format!("redis://{node}"))).open().await
 }

@@ -267,8 +267,7 @@ async fn open(store: &str, patience: Duration) -> Result<SessionsBuilder, Box<dy
         ("sqlite", path) => sessions_on(SqliteStore::builder(path).busy_timeout(patience).open().await?),
         ("redis-cluster", nodes) => {
             let nodes = nodes.trim_start_matches('/').split(',');
-            let urls: Vec<_> = nodes.map(|node| format!("redis://{node}")).collect();
-            let store = RedisStore::cluster(urls.iter().map(String::as_str));
+            let store = RedisStore::cluster(nodes.map(|node| format!("redis://{node}")));
             sessions_on(store.response_timeout(patience).connect_timeout(patience).open().await?)
         }
         ("redis", _) => {

@@ -73,8 +73,7 @@ impl Place {
             }
             Self::Redis(server) => Sessions::builder(RedisStore::open(&server.url()).await.expect(OPEN)),
             Self::Cluster(cluster) => {
-                let urls = cluster.urls();
-                let builder = RedisStore::cluster(urls.iter().map(String::as_str));
+                let builder = RedisStore::cluster(cluster.urls());
                 Sessions::builder(builder.open().await.expect(OPEN))
             }
         }

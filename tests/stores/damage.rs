@@ -208,8 +208,7 @@ async fn a_damaged_row_of_redis_is_never_taken_for_no_session() {
 #[tokio::test]
 async fn a_damaged_row_of_a_redis_cluster_is_never_taken_for_no_session() {
     let Some(cluster) = RedisCluster::shared() else { return };
-    let urls = cluster.urls();
-    let builder = RedisStore::cluster(urls.iter().map(String::as_str)).key_prefix("damage");
+    let builder = RedisStore::cluster(cluster.urls()).key_prefix("damage");
     let store = builder.open().await.expect("it is there");
     is_never_taken_for_no_session(store, Keys(|command: &[&str]| cluster.ask(command), "damage:")).await;
 }

@@ -119,14 +119,13 @@ async fn nothing_secret_is_logged_of_sessions_in_redis() {
 async fn nothing_secret_is_logged_of_sessions_in_a_redis_cluster() {
     let Some(cluster) = RedisCluster::shared() else { return };
     let log = Log::of_this_thread();
-    let urls = cluster.urls();
-    let builder = RedisStore::cluster(urls.iter().map(String::as_str)).key_prefix("logs");
+    let builder = RedisStore::cluster(cluster.urls()).key_prefix("logs");
     let mut flows = Flows::begin(builder.open().await.expect("the cluster is there"), Redis::PASSWORD).await;
     flows.run().await;
-    let wrong = urls.iter().map(|url| url.replace(Redis::PASSWORD, "wr0ng-passw0rd")).collect::<Vec<_>>();
+    let urls = cluster.urls();
+    let wrong = urls.iter().map(|url| url.replace(Redis::PASSWORD, "wr0ng-passw0rd"));
     flows.secrets.texts.insert("wr0ng-passw0rd".to_owned());
-    let refused =
-        RedisStore::cluster(wrong.iter().map(String::as_str)).open().await.expect_err("it is wrong");
+    let refused = RedisStore::cluster(wrong).open().await.expect_err("it is wrong");
     let text = log.text();
     assert!(text.contains("redis::"), "the client library was heard");
     flows.assert_hidden_in(&format!("{text} {refused} {refused:?}"));

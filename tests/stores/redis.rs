@@ -48,9 +48,8 @@ async fn redis_keeps_every_promise() {
 async fn a_redis_cluster_keeps_every_promise() {
     let Some(cluster) = RedisCluster::shared() else { return };
     let place = || async { fresh_prefix() };
-    let urls: Arc<[String]> = cluster.urls().into();
     let open = move |prefix| {
-        let builder = RedisStore::cluster(urls.iter().map(String::as_str)).key_prefix(prefix);
+        let builder = RedisStore::cluster(cluster.urls()).key_prefix(prefix);
         open(builder)
     };
     Conformance::shared(place, open).histories(500).parallel(400).run().await;
@@ -170,8 +169,7 @@ async fn a_killed_server_comes_back_with_what_was_answered() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cluster_goes_on_after_primaries_died() {
     let Some(mut cluster) = RedisCluster::start() else { return };
-    let urls = cluster.urls();
-    let builder = RedisStore::cluster(urls.iter().map(String::as_str)).key_prefix("go-on");
+    let builder = RedisStore::cluster(cluster.urls()).key_prefix("go-on");
     let (here, there) = (serve(builder.clone()).await, serve(builder).await);
     let mut clients = Vec::new();
     for number in 0..20 {
@@ -199,8 +197,7 @@ async fn a_cluster_goes_on_after_primaries_died() {
 async fn a_cluster_is_opened_while_a_server_of_it_is_silent() {
     let Some(cluster) = RedisCluster::start() else { return };
     cluster.freeze_primary_of("{silent:0}:feed");
-    let urls = cluster.urls();
-    let sessions = serve(RedisStore::cluster(urls.iter().map(String::as_str)).key_prefix("silent")).await;
+    let sessions = serve(RedisStore::cluster(cluster.urls()).key_prefix("silent")).await;
     sessions.create(&NewSession::new("alice")).await.expect("the cluster is whole");
 }
 
@@ -209,16 +206,15 @@ async fn servers_of_a_cluster_are_reached_with_what_the_first_url_names() {
     let Some(cluster) = RedisCluster::shared() else { return };
     let (first, others) = (cluster.urls().swap_remove(0), &cluster.nodes()[1..]);
     let others = others.iter().map(|node| format!("redis://127.0.0.1:{}", node.port()));
-    let urls: Vec<_> = [first].into_iter().chain(others).collect();
-    let builder = RedisStore::cluster(urls.iter().map(String::as_str)).key_prefix(fresh_prefix());
+    let urls = [first].into_iter().chain(others);
+    let builder = RedisStore::cluster(urls).key_prefix(fresh_prefix());
     serve(builder).await.create(&NewSession::new("alice")).await.expect("the cluster answers");
 }
 
 #[tokio::test]
 async fn a_silent_primary_of_a_cluster_is_left_for_the_one_that_took_over() {
     let Some(cluster) = RedisCluster::start() else { return };
-    let urls = cluster.urls();
-    let builder = RedisStore::cluster(urls.iter().map(String::as_str)).key_prefix("left");
+    let builder = RedisStore::cluster(cluster.urls()).key_prefix("left");
     let (here, there) = (serve(builder.clone()).await, serve(builder).await);
     let tokens = here.create(&NewSession::new("alice")).await.expect("the cluster answers");
     let rows = ["--scan", "--pattern", &format!("*:row:{}", tokens.handle())];
@@ -234,8 +230,8 @@ async fn a_silent_primary_of_a_cluster_is_left_for_the_one_that_took_over() {
 #[tokio::test]
 async fn what_a_dead_process_left_undone_another_does() {
     let Some(cluster) = RedisCluster::shared() else { return };
-    let (urls, prefix) = (cluster.urls(), fresh_prefix());
-    let builder = RedisStore::cluster(urls.iter().map(String::as_str)).key_prefix(&prefix);
+    let prefix = fresh_prefix();
+    let builder = RedisStore::cluster(cluster.urls()).key_prefix(&prefix);
     let store = open(builder.clone()).await;
     let sessions = serve(builder.clone()).await;
     let mut left = Vec::new();
@@ -284,7 +280,7 @@ async fn what_is_wrong_with_a_server_is_said_without_its_password() {
         ("URL number 1", RedisStore::builder(&format!("http://:{wrong}@127.0.0.1"))),
         ("URL number 1", RedisStore::builder(&format!("redis://:{wrong}@127.0.0.1:port"))),
         ("URL number 2", RedisStore::cluster(["redis://127.0.0.1", wrong])),
-        ("no URL", RedisStore::cluster([])),
+        ("no URL", RedisStore::cluster([""; 0])),
         ("number 2 names another user or password", RedisStore::cluster([&*mine, &*others])),
         ("number 2 names another user or password", RedisStore::cluster([nobodys, &*mine])),
         ("number 3 names another database", RedisStore::cluster([&*mine, &*mine, "redis://a/1"])),

@@ -145,7 +145,7 @@ impl RedisStore {
     /// # Ok(())
     /// # }
     /// ```
-    pub fn cluster<'a>(urls: impl IntoIterator<Item = &'a str>) -> RedisStoreBuilder {
+    pub fn cluster(urls: impl IntoIterator<Item: Into<String>>) -> RedisStoreBuilder {
         RedisStoreBuilder::new(Servers::Cluster, urls)
     }
 
@@ -162,7 +162,7 @@ impl RedisStore {
     /// # Ok(())
     /// # }
     /// ```
-    pub fn sentinel<'a>(urls: impl IntoIterator<Item = &'a str>, service: &str) -> RedisStoreBuilder {
+    pub fn sentinel(urls: impl IntoIterator<Item: Into<String>>, service: &str) -> RedisStoreBuilder {
         RedisStoreBuilder::new(Servers::Sentinel { service: service.to_owned() }, urls)
     }
 
@@ -220,11 +220,11 @@ enum Servers {
 }
 
 impl RedisStoreBuilder {
-    fn new<'a>(servers: Servers, urls: impl IntoIterator<Item = &'a str>) -> Self {
+    fn new(servers: Servers, urls: impl IntoIterator<Item: Into<String>>) -> Self {
         let second = Duration::from_secs(1);
         Self {
             servers,
-            urls: urls.into_iter().map(str::to_owned).collect(),
+            urls: urls.into_iter().map(Into::into).collect(),
             credentials: None,
             key_prefix: "session".to_owned(),
             timeouts: Timeouts { connect: 2 * second, response: 2 * second },

@@ -79,8 +79,7 @@ async fn any_number_of_sessions_end_with_the_one_that_replaces_them() {
 #[tokio::test]
 async fn any_number_of_sessions_end_in_a_cluster_with_the_one_that_replaces_them() {
     let Some(cluster) = RedisCluster::shared() else { return };
-    let urls = cluster.urls();
-    let builder = RedisStore::cluster(urls.iter().map(String::as_str)).key_prefix(fresh_prefix());
+    let builder = RedisStore::cluster(cluster.urls()).key_prefix(fresh_prefix());
     a_chain_ends_with_its_last(&open(builder).await, 2000).await;
 }
 
@@ -262,8 +261,8 @@ async fn the_places_of_sessions_that_are_gone_are_given_up() {
 #[tokio::test]
 async fn a_login_whose_place_was_taken_and_not_answered_goes_on_with_it() {
     let Some(cluster) = RedisCluster::shared() else { return };
-    let (urls, prefix) = (cluster.urls(), fresh_prefix());
-    let store = open(RedisStore::cluster(urls.iter().map(String::as_str)).key_prefix(&prefix)).await;
+    let prefix = fresh_prefix();
+    let store = open(RedisStore::cluster(cluster.urls()).key_prefix(&prefix)).await;
     // The rows lie in other slots.
     let user = format!("{{{prefix}:43}}:user:alice");
     let reserve = |number, seconds_ago: u64| {
@@ -291,8 +290,8 @@ async fn a_login_whose_place_was_taken_and_not_answered_goes_on_with_it() {
 #[tokio::test]
 async fn no_session_ends_in_favour_of_one_that_could_not_be_made() {
     let Some(cluster) = RedisCluster::shared() else { return };
-    let (urls, prefix) = (cluster.urls(), fresh_prefix());
-    let store = open(RedisStore::cluster(urls.iter().map(String::as_str)).key_prefix(&prefix)).await;
+    let prefix = fresh_prefix();
+    let store = open(RedisStore::cluster(cluster.urls()).key_prefix(&prefix)).await;
     let create = |number| {
         let mut new = new_row(number, "alice");
         new.limit = Some(SessionLimit { max: 1, beyond: BeyondLimit::EvictOldest });
