@@ -64,7 +64,7 @@ use crate::{
 /// cursor, so that a node that was away misses none. The count behind the cursor survives what the store survives. A node
 /// that is answered with an earlier cursor than its own reads from the beginning, and so it does after an error: a replica that has
 /// taken over may lack the last entries, and have counted on since. Where a pooler or a client library may change servers without an
-/// error, the store has to find that out, and answers with the default cursor: no server has an entry of that number, for one.
+/// error, the store has to find that out, and answers with the default cursor.
 ///
 /// Each end is published once, in the step that it happens in: else a crash between the two would lose it. A store whose writers
 /// commit side by side must not let a reader see a later number before an earlier one.

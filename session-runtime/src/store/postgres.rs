@@ -423,7 +423,7 @@ impl Inner {
         Ok(operation(deadline).await?)
     }
 
-    async fn lend(&self, deadline: Instant) -> Result<Loan, Failure> {
+    async fn lend(&self, deadline: Instant) -> Result<Loan<'_>, Failure> {
         self.connections.lend(deadline).await
     }
 
@@ -588,8 +588,8 @@ fn as_millis(duration: Duration) -> Value<'static> {
     Value::Integer(i64::try_from(duration.as_millis()).unwrap_or(i64::MAX))
 }
 
-fn parameters<'a>(values: &'a [Value<'_>]) -> Vec<Parameter<'a>> {
-    values.iter().map(|value| value as Parameter<'a>).collect()
+fn parameters<T: ToSql + Sync>(values: &[T]) -> Vec<Parameter<'_>> {
+    values.iter().map(|value| value as Parameter<'_>).collect()
 }
 
 /// The time in a column of an answer.

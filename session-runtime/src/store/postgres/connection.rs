@@ -143,10 +143,9 @@ pub(super) struct Connections {
 }
 
 impl Connections {
-    pub(super) async fn lend(&self, deadline: Instant) -> Result<Loan, Failure> {
+    pub(super) async fn lend(&self, deadline: Instant) -> Result<Loan<'_>, Failure> {
         let connection = timeout_at(deadline, self.pool.get()).await.map_err(|_| Failure::NoConnection)??;
-        let (prepares, tls) = (self.prepares, self.tls.clone());
-        Ok(Loan { connection: Some(connection), prepares, tls, deadline, is_in_transaction: false })
+        Ok(Loan { connection: Some(connection), from: self, deadline, is_in_transaction: false })
     }
 }
 
@@ -157,10 +156,9 @@ const CANCELLATION: Duration = Duration::from_secs(5);
 ///
 /// The driver matches answers to requests by their order, also those of requests whose caller went away; so a connection can be
 /// given back at any time. What must not stay behind is an open transaction, and a server that doesn't answer.
-pub(super) struct Loan {
+pub(super) struct Loan<'a> {
     connection: Option<Object>,
-    prepares: bool,
-    tls: Option<MakeRustlsConnect>,
+    from: &'a Connections,
     deadline: Instant,
     is_in_transaction: bool,
 }
@@ -171,7 +169,7 @@ pub(super) enum Ready<'a> {
     Unnamed(&'a Query),
 }
 
-impl Loan {
+impl Loan<'_> {
     /// Runs one statement: one round trip, once it was prepared on this connection.
     pub(super) async fn run(
         &mut self,
@@ -185,7 +183,7 @@ impl Loan {
 
     /// Makes a statement ready to be sent.
     pub(super) async fn ready<'q>(&mut self, query: &'q Query) -> Result<Ready<'q>, Failure> {
-        if !self.prepares {
+        if !self.from.prepares {
             return Ok(Ready::Unnamed(query));
         }
         let connection = self.connection.as_ref().ok_or(Failure::Late)?;
@@ -242,7 +240,7 @@ impl Loan {
     fn give_up(&mut self) -> Failure {
         if let Some(connection) = self.connection.take() {
             let connection = Object::take(connection);
-            if let Some(tls) = self.tls.take() {
+            if let Some(tls) = self.from.tls.clone() {
                 let token = connection.cancel_token();
                 tokio::spawn(async move { timeout(CANCELLATION, token.cancel_query(tls)).await });
             }
@@ -251,7 +249,7 @@ impl Loan {
     }
 }
 
-impl Drop for Loan {
+impl Drop for Loan<'_> {
     fn drop(&mut self) {
         if let Some(connection) = &self.connection
             && self.is_in_transaction

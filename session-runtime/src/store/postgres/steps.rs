@@ -25,7 +25,7 @@ use crate::{
 /// A transaction that has rows locked, at one time.
 pub(super) struct Step<'a> {
     inner: &'a Inner,
-    loan: Loan,
+    loan: Loan<'a>,
     rows: BTreeMap<SessionHandle, Held>,
     /// Handles from the oldest session to the youngest.
     order: Vec<SessionHandle>,
@@ -103,7 +103,7 @@ impl<'a> Step<'a> {
 
     fn holding(
         inner: &'a Inner,
-        loan: Loan,
+        loan: Loan<'a>,
         rows: &[tokio_postgres::Row],
         now: &[tokio_postgres::Row],
     ) -> Result<Self, Failure> {
@@ -299,6 +299,7 @@ impl Step<'_> {
         if let Some((user, made_by)) = self.marked.clone() {
             self.ended.push(Revocation::User { user, made_by });
         }
+        // One list for each column, of all rows that a statement is about.
         let kept = KEPT.map(|column| changed.iter().map(|held| column.of(&held.row)).collect::<Vec<_>>());
         let mut ended: [Vec<Value<'_>>; REVOCATION.len()] = Default::default();
         for revocation in &self.ended {
@@ -315,11 +316,11 @@ impl Step<'_> {
         let commit = self.loan.ready(&sql.commit).await?;
         let mut queries: Vec<(&Ready<'_>, Vec<Parameter<'_>>)> = Vec::new();
         if !changed.is_empty() {
-            queries.push((&keep, lists(&kept)));
+            queries.push((&keep, parameters(&kept)));
         }
         queries.extend(mark.iter().map(|values| (&set_mark, parameters(values))));
         if !self.ended.is_empty() {
-            queries.extend([(&publish, lists(&ended)), (&notify, vec![&channel])]);
+            queries.extend([(&publish, parameters(&ended)), (&notify, vec![&channel])]);
         }
         queries.push((&commit, vec![]));
         self.loan.run_all(&queries).await?;
@@ -329,9 +330,4 @@ impl Step<'_> {
         }
         Ok(())
     }
-}
-
-/// One list for each column, of all rows that a statement is about.
-fn lists<'a>(columns: &'a [Vec<Value<'_>>]) -> Vec<Parameter<'a>> {
-    columns.iter().map(|values| values as Parameter<'a>).collect()
 }
